@@ -1,0 +1,35 @@
+# make run | test | setup | bench: each sets up all it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test setup bench check clean peers
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON=…"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is needed: apt-get install python3-venv"; exit 2; }
+	@echo "Installing the gateway into $(VENV) …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: setup
+	@$(BIN)/meter-gateway --config config.example.yaml run --watch
+
+peers:
+	@sh tests/install-peers.sh
+
+check: setup
+	@$(BIN)/ruff check gateway drivers tests bench
+	@$(BIN)/ruff format --check gateway drivers tests bench
+	@$(BIN)/mypy
+
+test: setup peers check
+	@$(BIN)/pytest
+
+bench: setup peers
+	@$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
