@@ -1,0 +1,177 @@
+"""The only caller of fsync, fdatasync, rename and their friends; each function states what a crash leaves behind.
+
+A file's bytes are durable after fsync(2) of the file; its name is durable after fsync(2) of its directory. After a
+failed fsync nothing may be concluded about the bytes, and a second fsync that succeeds proves nothing (ext4, XFS
+and Btrfs mark the failed pages clean; Rebello et al., USENIX ATC 2020). Callers give up the file instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import zlib
+from pathlib import Path
+
+#: Written in one go while a file is zero-filled.
+_ZEROES = bytes(1 << 20)
+
+BLOCK = 4096
+_SLOT = struct.Struct(">4sQII")
+_SLOT_MAGIC = b"MGS1"
+MAX_SLOT_PAYLOAD = BLOCK - _SLOT.size
+
+
+def sync_file(fd: int) -> None:
+    """On return, the bytes written to *fd* survive a power cut (fdatasync(2)). Raises OSError; never retry it."""
+    os.fdatasync(fd)
+
+
+def sync_directory(path: Path) -> None:
+    """On return, names created, renamed or removed in *path* survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directory(path: Path, mode: int = 0o755) -> None:
+    """On return, *path* and any parents made on the way survive a power cut. An existing directory is fine."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=mode)
+        sync_directory(folder.parent)
+
+
+def write_all(fd: int, data: bytes, offset: int) -> None:
+    """Writes all of *data* at *offset*; nothing is durable yet. Raises OSError, part of the data then written."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """After a crash *path* holds either its old content or all of *data*; on return, *data*, durably."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(fd, mode)
+        write_all(fd, data, 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    temporary.rename(path)
+    sync_directory(path.parent)
+
+
+def create_exclusively(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """On return, the new file *path* holds *data*, durably; a crash leaves no *path*, or all of it.
+
+    Raises FileExistsError when *path* is there already: it is never replaced.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(fd, mode)
+        write_all(fd, data, 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    try:
+        # link(2) fails where the name is taken; rename(2) would replace it.
+        os.link(temporary, path)
+    finally:
+        temporary.unlink()
+    sync_directory(path.parent)
+
+
+def preallocate(path: Path, head: bytes, size: int) -> int:
+    """Makes *path*: *head*, then zeroes up to *size* bytes, blocks allocated and durable. Returns its descriptor.
+
+    A later write inside it needs no new block and no metadata, so it can neither meet a full disk nor cost more
+    than its own bytes. A crash leaves no *path*, or all of it. Raises OSError; no *path* is then left.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        write_all(fd, head, 0)
+        for offset in range(len(head), size, len(_ZEROES)):
+            write_all(fd, _ZEROES[: min(len(_ZEROES), size - offset)], offset)
+        os.fsync(fd)
+        temporary.rename(path)
+        sync_directory(path.parent)
+    except OSError:
+        os.close(fd)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    return fd
+
+
+def set_aside(path: Path, ending: str) -> Path:
+    """Renames *path* out of the way, keeping it; durable on return. Returns the new path, unused until now."""
+    target = path.with_name(path.name + ending)
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}{ending}{number}")
+    path.rename(target)
+    sync_directory(path.parent)
+    return target
+
+
+class TwoSlots:
+    """A small value that is replaced in place: two 4 KiB blocks, written in turn, so one is whole at any moment.
+
+    Block: magic ``MGS1``, generation (8 bytes), length (4), CRC-32 of generation, length and payload (4), payload;
+    integers big-endian. The whole block with the higher generation holds. After the first write no metadata changes,
+    so a write costs one block on the device.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._generation = 0
+
+    def read(self) -> bytes | None:
+        """The newest whole value; None when the file is missing or holds none."""
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        slots = [slot for offset in (0, BLOCK) if (slot := _parse_slot(data[offset : offset + BLOCK])) is not None]
+        if not slots:
+            return None
+        self._generation, payload = max(slots)
+        return payload
+
+    def write(self, payload: bytes) -> None:
+        """On return, *payload* is the value, durably; a crash before that leaves the old value or the new one."""
+        if len(payload) > MAX_SLOT_PAYLOAD:
+            raise ValueError(f"{len(payload)} bytes do not fit into a slot of {MAX_SLOT_PAYLOAD}")
+        if not self._path.exists():
+            os.close(preallocate(self._path, b"", 2 * BLOCK))
+        generation = self._generation + 1
+        body = struct.pack(">QI", generation, len(payload)) + payload
+        block = _SLOT_MAGIC + body[:12] + zlib.crc32(body).to_bytes(4, "big") + payload
+        fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            write_all(fd, block.ljust(BLOCK, b"\0"), generation % 2 * BLOCK)
+            sync_file(fd)
+        finally:
+            os.close(fd)
+        self._generation = generation
+
+
+def _parse_slot(block: bytes) -> tuple[int, bytes] | None:
+    if len(block) != BLOCK:
+        return None
+    magic, generation, length, checksum = _SLOT.unpack_from(block)
+    payload = block[_SLOT.size : _SLOT.size + length]
+    body = struct.pack(">QI", generation, length) + payload
+    if magic != _SLOT_MAGIC or len(payload) != length or zlib.crc32(body) != checksum:
+        return None
+    return generation, payload
