@@ -1,0 +1,126 @@
+"""Frames in a segment file: what is written, and how a reader tells a torn tail from changed bytes.
+
+A segment file has a fixed size and was filled with zeroes before use. It is a sequence of commits; each starts at a
+multiple of 4,096 bytes, so that a block that holds acknowledged data is never written again. A commit is a sequence
+of frames; the rest of its last block is zero. A frame starts at a multiple of 8 bytes:
+
+======  =====  ====================================================================
+offset  bytes  content
+======  =====  ====================================================================
+0       1      type: ``H`` segment header, ``E`` entry, ``C`` checkpoint note
+1       2      length of the payload, big-endian
+3       1      0x5A xor the three bytes before
+4       4      CRC-32 (ISO 3309, as in zlib) of the payload, big-endian
+8       n      payload, then zeroes up to the next multiple of 8
+======  =====  ====================================================================
+
+The first commit of a file is one ``H`` frame; its payload is the deterministic CBOR array [1, origin, first seq, leaf
+hash of the entry before, [hashes of the complete subtrees before, largest first], newest checkpoint note before or
+empty]. ``E`` frames hold entries (see ``gateway.log.entry``) in seq order, ``C`` frames signed checkpoints (see
+``gateway.log.note``). Where the next file's first seq is at or below an entry's seq, that entry here is void: its
+commit was never confirmed by the disk, and it stands again in the next file.
+
+Torn or changed: a disk loses whole sectors of 512 bytes of what it has not confirmed, and a lost sector reads as the
+zeroes that were there. So a frame is torn when a sector that should hold part of it is zero from there on. Any other
+deviation is a change of bytes that had been written.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+BLOCK = 4096
+SECTOR = 512
+HEADER, ENTRY, CHECKPOINT = ord("H"), ord("E"), ord("C")
+_TYPES = frozenset((HEADER, ENTRY, CHECKPOINT))
+_HEAD = struct.Struct(">BHBI")
+_SALT = 0x5A
+MAX_PAYLOAD = 65_535
+#: Fewer non-zero bytes than this are no remains of a commit: the smallest frame head has more.
+_STRAY = 4
+
+
+class FrameError(Exception):
+    """Bytes at *offset* that are no frame; *torn* tells whether an unconfirmed write explains them."""
+
+    def __init__(self, offset: int, reason: str, *, torn: bool) -> None:
+        super().__init__(f"{reason} at byte {offset}")
+        self.offset = offset
+        self.torn = torn
+
+
+def encode_frame(kind: int, payload: bytes) -> bytes:
+    """The frame, padded to a multiple of 8 bytes. Raises ValueError above ``MAX_PAYLOAD`` bytes."""
+    length = len(payload)
+    if length > MAX_PAYLOAD:
+        raise ValueError(f"a payload of {length} bytes does not fit into a frame")
+    check = _SALT ^ kind ^ (length >> 8) ^ (length & 0xFF)
+    return _HEAD.pack(kind, length, check, zlib.crc32(payload)) + payload + bytes(-length % 8)
+
+
+def frame_size(payload_length: int) -> int:
+    """Bytes that a frame with such a payload takes in the file."""
+    return 8 + payload_length + -payload_length % 8
+
+
+def block_end(offset: int) -> int:
+    """The first block boundary at or after *offset*."""
+    return offset + -offset % BLOCK
+
+
+def frames(data: bytes, offset: int = 0, *, window: bool = False) -> Iterator[tuple[int, int, bytes]]:
+    """(type, offset, payload) of each frame of *data* from *offset* on, up to the zeroes behind the last commit.
+
+    *window* says that *data* ends somewhere in the file: a frame that does not fit is then not an error but the end.
+    Raises FrameError where something else is met.
+    """
+    size = len(data)
+    unpack, crc32 = _HEAD.unpack_from, zlib.crc32
+    while offset + 8 <= size:
+        kind, length, check, checksum = unpack(data, offset)
+        if kind == 0:
+            if offset % BLOCK == 0 and _is_zero(data, offset, size):
+                return
+            _require_zero(data, offset, min(block_end(offset + 1), size), "bytes between two commits")
+            if offset % BLOCK == 0:
+                raise FrameError(offset, "a lost block before written ones", torn=_torn(data, offset, size))
+            offset = block_end(offset)
+            continue
+        end = offset + 8 + length
+        known = check == _SALT ^ kind ^ (length >> 8) ^ (length & 0xFF) and kind in _TYPES
+        if window and known and end > size:
+            return
+        if not known or end > size:
+            raise FrameError(offset, "a frame head that was changed", torn=False)
+        payload = data[offset + 8 : end]
+        if crc32(payload) != checksum:
+            raise FrameError(offset, "a frame whose checksum does not fit", torn=_lost_sector(data, offset, end))
+        yield kind, offset, payload
+        if end & 7:
+            _require_zero(data, end, end + -end % 8, "bytes behind a frame")
+        offset = end + -end % 8
+
+
+def _is_zero(data: bytes, start: int, end: int) -> bool:
+    return data.count(0, start, end) == end - start
+
+
+def _require_zero(data: bytes, start: int, end: int, what: str) -> None:
+    if not _is_zero(data, start, end):
+        raise FrameError(start, what, torn=_torn(data, start, end))
+
+
+def _torn(data: bytes, start: int, end: int) -> bool:
+    """Whether a lost sector at *start*, before what was written behind it, explains these bytes."""
+    stray = end - start - data.count(0, start, end)
+    return stray >= _STRAY and _is_zero(data, start, min(start + SECTOR - start % SECTOR, len(data)))
+
+
+def _lost_sector(data: bytes, start: int, end: int) -> bool:
+    """Whether one of the sectors that should hold the frame is zero from the frame's part in it on."""
+    first = start - start % SECTOR
+    return any(
+        _is_zero(data, max(sector, start), min(sector + SECTOR, len(data))) for sector in range(first, end, SECTOR)
+    )
