@@ -26,7 +26,7 @@ SHA-256(0x00 ‖ entry bytes), see ``gateway.log.tree``. Bodies, by kind:
                largest plausible change per hour or -1], …]]; flags: 1 monotonic, 2 resettable
 2 reading      [seq of the definition entry, meter's own clock: [] or [Unix ms], [point, …]]; a point is
                [status, raw register words] without a value, [status, raw, mantissa, exponent] with the value
-               mantissa × 10^exponent; statuses are those of ``gateway.reading.Status``
+               mantissa × 10^exponent, exponent from -64 to 64; statuses are those of ``gateway.reading.Status``
 3 event        [code, severity (0 information, 1 warning, 2 alarm), subject, text]
 4 boot         [kernel boot id (16 bytes), software, how the last run ended (first, clean, unclean)]
 5 clock-step   [wall ms expected, wall ms found, source]
@@ -56,8 +56,11 @@ NO_PREV = bytes(32)
 MONOTONIC, RESETTABLE = 1, 2
 INFORMATION, WARNING, ALARM = 0, 1, 2
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-_STATUSES = frozenset(int(status) for status in Status)
+_QUALITIES = frozenset("UISR")
 _WITH_VALUE = frozenset(int(status) for status in Status if status.has_value)
+_WITHOUT_VALUE = frozenset(int(status) for status in Status if not status.has_value)
+#: A power of ten beyond this is no quantity, and would take long to print.
+_MAX_EXPONENT = 64
 
 
 class Kind(IntEnum):
@@ -79,6 +82,9 @@ class Kind(IntEnum):
     def text(self) -> str:
         """The word shown to people and programs, such as ``clock-step``."""
         return self.name.lower().replace("_", "-")
+
+
+_READING = int(Kind.READING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,60 +146,60 @@ def decode(data: bytes) -> Entry:
     return Entry(kind=Kind(kind), seq=seq, prev=prev, boot=boot, moment=moment, body=body, data=data)
 
 
-def _fail(what: str) -> None:
-    raise MalformedError(f"an entry with {what}")
-
-
 def _check(items: Any) -> None:
+    """Refuses items that are no entry; one long condition, since a verifier runs it for every entry there is."""
     if type(items) is not list or len(items) != 10:
         raise MalformedError("an entry that is not an array of ten")
     version, kind, seq, prev, boot, boottime_ns, wall_ms, quality, error_ms, body = items
-    if version != VERSION or type(version) is not int:
-        _fail(f"format version {version!r}; this software reads version {VERSION}")
-    for number in (kind, seq, boot, boottime_ns, wall_ms, error_ms):
-        if type(number) is not int or not _LOWEST <= number <= _HIGHEST:
-            _fail(f"{number!r} where an integer belongs")
-    if seq < 0 or boot < 0 or boottime_ns < 0 or error_ms < -1:
-        _fail("a negative counter")
-    if type(prev) is not bytes or len(prev) != 32:
-        _fail("a prev that is not 32 bytes")
-    if quality not in ("U", "I", "S", "R") or type(quality) is not str:
-        _fail(f"time quality {quality!r}; known: U I S R")
-    if type(body) is not list:
-        _fail("a body that is not an array")
-    if kind == 2:
-        _check_reading(body)
-    elif kind in _BODIES:
-        _BODIES[kind](body)
-    else:
-        _fail(f"kind {kind}; known: 0 to {len(Kind) - 1}")
+    sound = (
+        type(version) is type(kind) is type(seq) is type(boot) is type(boottime_ns) is type(wall_ms) is int
+        and type(error_ms) is int
+        and version == VERSION
+        and 0 <= seq <= _HIGHEST
+        and type(prev) is bytes
+        and len(prev) == 32
+        and 0 <= boot <= _HIGHEST
+        and 0 <= boottime_ns <= _HIGHEST
+        and _LOWEST <= wall_ms <= _HIGHEST
+        and type(quality) is str
+        and quality in _QUALITIES
+        and -1 <= error_ms <= _HIGHEST
+        and type(body) is list
+    )
+    if not sound:
+        raise MalformedError(f"an entry whose head is out of its format: {items[:9]!r}"[:300])
+    if kind == _READING:
+        if len(body) != 3 or not _is_reading(body[0], body[1], body[2]):
+            raise MalformedError(f"entry {seq}: a body that is not that of a reading")
+    elif kind not in _BODIES:
+        raise MalformedError(f"entry {seq} has kind {kind}; known: 0 to {len(Kind) - 1}")
+    elif not _matches(body, _BODIES[kind]):
+        raise MalformedError(f"entry {seq}: a body that is not that of a {Kind(kind).text}")
 
 
-def _check_reading(body: list[Any]) -> None:
-    if len(body) != 3:
-        _fail(f"{len(body)} items in the body of a reading")
-    definition, meter_ms, points = body
-    if type(definition) is not int or not 0 <= definition <= _HIGHEST:
-        _fail(f"definition {definition!r}")
-    if type(meter_ms) is not list or type(points) is not list or len(meter_ms) > 1:
-        _fail("a reading that does not have its shape")
-    if meter_ms and (type(meter_ms[0]) is not int or not _LOWEST <= meter_ms[0] <= _HIGHEST):
-        _fail(f"meter clock {meter_ms[0]!r}")
+def _is_reading(definition: Any, meter_ms: Any, points: Any) -> bool:
+    if type(definition) is not int or not 0 <= definition <= _HIGHEST or type(points) is not list:
+        return False
+    if meter_ms != [] and not _matches(meter_ms, "i"):
+        return False
     for point in points:
-        _check_point(point)
-
-
-def _check_point(point: Any) -> None:
-    if type(point) is not list or len(point) not in (2, 4):
-        _fail("a point that does not have its shape")
-    status = point[0]
-    if type(status) is not int or status not in _STATUSES or type(point[1]) is not bytes:
-        _fail(f"a point with status {status!r}")
-    if (status in _WITH_VALUE) != (len(point) == 4):
-        _fail(f"a point whose status {status} and value contradict each other")
-    for number in point[2:]:
-        if type(number) is not int or not _LOWEST <= number <= _HIGHEST:
-            _fail(f"{number!r} where an integer belongs")
+        if type(point) is not list or type(point[0] if point else None) is not int:
+            return False
+        if len(point) == 4:
+            status, raw, mantissa, exponent = point
+            if status not in _WITH_VALUE or type(mantissa) is not int or type(exponent) is not int:
+                return False
+            if not (_LOWEST <= mantissa <= _HIGHEST and -_MAX_EXPONENT <= exponent <= _MAX_EXPONENT):
+                return False
+        elif len(point) == 2:
+            status, raw = point
+            if status not in _WITHOUT_VALUE:
+                return False
+        else:
+            return False
+        if type(raw) is not bytes:
+            return False
+    return True
 
 
 #: Item types by letter: i integer, t text, b bytes, h 32 bytes, T array of texts.
@@ -216,28 +222,18 @@ def _matches(items: Any, shape: str) -> bool:
     )
 
 
-def _shape(kind: Kind, shape: str) -> Callable[[list[Any]], None]:
-    def check(body: list[Any]) -> None:
-        if not _matches(body, shape):
-            _fail(f"a body that is not that of a {kind.text}")
-
-    return check
-
-
-_BODIES: dict[int, Callable[[list[Any]], None]] = {
-    kind: _shape(kind, shape)
-    for kind, shape in {
-        Kind.GENESIS: "ttiiTPt",
-        Kind.DEFINITION: "tthtS",
-        Kind.EVENT: "titt",
-        Kind.BOOT: "btt",
-        Kind.CLOCK_STEP: "iit",
-        Kind.CONFIG: "hb",
-        Kind.KEY: "tt",
-        Kind.GAP: "tiiit",
-        Kind.RECOVERY: "tiihtt",
-        Kind.BEACON: "tb",
-    }.items()
+#: Shapes of the bodies; a reading's has a function of its own.
+_BODIES: dict[int, str] = {
+    Kind.GENESIS: "ttiiTPt",
+    Kind.DEFINITION: "tthtS",
+    Kind.EVENT: "titt",
+    Kind.BOOT: "btt",
+    Kind.CLOCK_STEP: "iit",
+    Kind.CONFIG: "hb",
+    Kind.KEY: "tt",
+    Kind.GAP: "tiiit",
+    Kind.RECOVERY: "tiihtt",
+    Kind.BEACON: "tb",
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import cbor2
 
 from gateway.errors import MalformedError
-from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, HEADER, FrameError, frames
+from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, HEADER, FrameError, frame_size, frames
 from gateway.log.tree import Frontier, leaf_hash
 
 HEADER_VERSION = 1
@@ -124,7 +124,7 @@ def _fill(contents: Contents, walk: Iterator[tuple[int, int, bytes]]) -> None:
             contents.notes.append((contents.next_seq, payload))
         else:
             raise FrameError(offset, "a second segment header", torn=False)
-        contents.end = offset + 8 + len(payload) + -len(payload) % 8
+        contents.end = offset + frame_size(len(payload))
 
 
 def notes_behind(path: Path, offset: int) -> list[bytes]:

@@ -1,0 +1,105 @@
+"""Random access to the durable entries of a log directory, at the same cost per entry at any depth."""
+
+from __future__ import annotations
+
+import bisect
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.errors import TamperError
+from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, FrameError, frame_size, frames
+from gateway.log.scan import segment_name
+
+#: Readers in flight that are remembered: one per sink and a few more.
+_PLACES = 32
+_NOTES = 256
+#: Read at a time; any frame behind any padding fits into it.
+_WINDOW = 128 * 1024
+
+
+def note_size(note: bytes) -> int:
+    """Tree size that a checkpoint note of this log states: its second line."""
+    return int(note.split(b"\n", 2)[1])
+
+
+class SegmentReader:
+    """Reads entries by seq. *starts* are the first seqs of the segment files; the writer appends to the list."""
+
+    def __init__(self, directory: Path, starts: list[int]) -> None:
+        self._directory = directory
+        self._starts = starts
+        #: Where a reader that goes on will find its next seq: seq → (segment, offset).
+        self._places: dict[int, tuple[int, int]] = {}
+        self._notes: dict[int, bytes] = {}
+
+    def read(self, start: int, stop: int, *, max_entries: int, max_bytes: int) -> list[bytes]:
+        """Entries from *start* up to *stop*, at least one if there is one, of one segment.
+
+        Raises TamperError where a frame has changed, OSError from the disk.
+        """
+        if start < 0 or start >= stop:
+            return []
+        index = bisect.bisect_right(self._starts, start) - 1
+        if index < 0:
+            raise TamperError(f"entry {start} is not in {self._directory}: its segment is missing", seq=start)
+        segment = self._starts[index]
+        if index + 1 < len(self._starts):
+            stop = min(stop, self._starts[index + 1])
+        count = min(stop - start, max_entries)
+        found = self._collect(segment, start, count, max_bytes)
+        if not found:
+            raise TamperError(f"entry {start} is not in {segment_name(segment)}", seq=start)
+        return found
+
+    def _collect(self, segment: int, start: int, count: int, max_bytes: int) -> list[bytes]:
+        place = self._places.pop(start, None)
+        seq, offset = (start, place[1]) if place and place[0] == segment else (segment, 0)
+        found: list[bytes] = []
+        with (self._directory / segment_name(segment)).open("rb", buffering=0) as file:
+            try:
+                for kind, payload, end in _frames_from(file.fileno(), offset):
+                    offset = end
+                    if kind == ENTRY:
+                        seq += 1
+                        if seq > start:
+                            found.append(payload)
+                            max_bytes -= len(payload)
+                    elif kind == CHECKPOINT:
+                        self._remember(payload)
+                    # Looked at here, not in the loop's head: what follows may be half written by an append.
+                    if len(found) == count or (found and max_bytes <= 0):
+                        break
+            except FrameError as error:
+                raise TamperError(f"{segment_name(segment)}: {error}", seq=seq) from error
+        self._keep_place(start + len(found), segment, offset)
+        return found
+
+    def _keep_place(self, seq: int, segment: int, offset: int) -> None:
+        self._places[seq] = (segment, offset)
+        while len(self._places) > _PLACES:
+            del self._places[next(iter(self._places))]
+
+    def _remember(self, note: bytes) -> None:
+        self._notes[note_size(note)] = note
+        while len(self._notes) > _NOTES:
+            del self._notes[next(iter(self._notes))]
+
+    def checkpoint_covering(self, first_seq: int, end_seq: int, newest: bytes | None) -> bytes | None:
+        """The newest note seen with *first_seq* < size ≤ *end_seq*; *newest* counts as seen."""
+        if newest is not None:
+            self._remember(newest)
+        fitting = [size for size in self._notes if first_seq < size <= end_seq]
+        return self._notes[max(fitting)] if fitting else None
+
+
+def _frames_from(fd: int, offset: int) -> Iterator[tuple[int, bytes, int]]:
+    """(type, payload, offset behind it) of each frame of the file from *offset* on."""
+    while True:
+        began, base = offset, offset - offset % BLOCK
+        data = os.pread(fd, _WINDOW, base)
+        for kind, at, payload in frames(data, offset - base, window=True):
+            offset = base + at + frame_size(len(payload))
+            yield kind, payload, offset
+        if offset == began:
+            return
