@@ -108,6 +108,11 @@ class Segments:
         """Entries appended, durable or not."""
         return self.tree.size
 
+    def durable_tree(self) -> Frontier:
+        """The tree over the durable entries; the only one that may be signed."""
+        with self._lock:
+            return self._durable_tree.copy()
+
     def append(self, data: bytes, leaf: bytes, *, vital: bool = False) -> int:
         """Writes one entry; returns its seq. It is not durable before the next ``commit``.
 

@@ -1,0 +1,206 @@
+"""The gateway's own log: entries of all kinds on top of the segment files, opened in whatever state they are.
+
+Every start appends a boot entry; a first start, or one that had to close a damaged log, a genesis entry before it;
+and one recovery entry per cut. So the log tells its own history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import LogUnavailable
+from gateway.log.entry import ALARM, INFORMATION, Entry, Kind, decode, encode
+from gateway.log.recovery import Closed, Cut, open_directory
+from gateway.log.segment import SEGMENT_BYTES, Segments
+from gateway.log.tree import Frontier, leaf_hash
+from gateway.reading import Clock, Moment
+
+#: Code of the event that a clean stop writes last.
+SHUTDOWN = "shutdown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What a genesis entry declares."""
+
+    origin: str
+    software: str
+    commit_ms: int
+    commit_entries: int
+    vkeys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """Where an entry went."""
+
+    seq: int
+    hash: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the start found, for people."""
+
+    how: str
+    cuts: tuple[Cut, ...]
+    closed: Closed | None
+
+
+class Log:
+    """Appends entries of this run to a log. Use ``open_log`` to make one."""
+
+    def __init__(self, segments: Segments, clock: Clock, boot: int) -> None:
+        self._segments = segments
+        self._clock = clock
+        self.boot = boot
+
+    @property
+    def origin(self) -> str:
+        """The origin line of this log's checkpoints."""
+        return self._segments.origin
+
+    @property
+    def size(self) -> int:
+        """Entries appended."""
+        return self._segments.size
+
+    @property
+    def durable_size(self) -> int:
+        """Entries that survive a power cut; only these may leave the device."""
+        return self._segments.durable_size
+
+    @property
+    def newest_checkpoint(self) -> bytes | None:
+        """The newest durable signed checkpoint."""
+        return self._segments.newest_checkpoint
+
+    def durable_tree(self) -> Frontier:
+        """The tree over the durable entries."""
+        return self._segments.durable_tree()
+
+    def append(self, kind: Kind, body: list[Any], moment: Moment | None = None, *, vital: bool = False) -> Appended:
+        """Writes one entry at once; it is durable after the next ``commit``.
+
+        Raises LogUnavailable (nothing is then appended) and MalformedError for a body that is not the kind's.
+        """
+        segments = self._segments
+        seq = segments.size
+        data = encode(
+            kind=kind,
+            seq=seq,
+            prev=segments.last_hash,
+            boot=self.boot,
+            moment=moment or self._clock(),
+            body=body,
+        )
+        leaf = leaf_hash(data)
+        segments.append(data, leaf, vital=vital or kind is not Kind.READING)
+        return Appended(seq=seq, hash=leaf, data=data)
+
+    def event(self, code: str, severity: int, subject: str, text: str) -> Appended:
+        """Appends an event entry."""
+        return self.append(Kind.EVENT, [code, severity, subject, text[:1000]], vital=True)
+
+    def commit(self) -> int:
+        """Makes all appended entries durable; see ``Segments.commit``. What the disk did wrong becomes an event."""
+        before = len(self._segments.faults)
+        size = self._segments.commit()
+        faults = self._segments.faults[before:]
+        for fault in faults:
+            self.event("disk-failure", ALARM, str(self._segments.directory), fault)
+        return self._segments.commit() if faults else size
+
+    def checkpoint(self, note: bytes) -> None:
+        """Stores a signed checkpoint, durably. Only then may it leave the device."""
+        self._segments.checkpoint(note)
+        self._segments.commit()
+
+    def prepare(self) -> None:
+        """Makes room for what comes; see ``Segments.prepare``."""
+        self._segments.prepare()
+
+    def read(
+        self, start: int, stop: int | None = None, *, max_entries: int = 1024, max_bytes: int = 256 * 1024
+    ) -> list[bytes]:
+        """Durable entries from *start* on; see ``Segments.read``."""
+        return self._segments.read(start, stop, max_entries=max_entries, max_bytes=max_bytes)
+
+    def checkpoint_covering(self, first_seq: int, end_seq: int) -> bytes | None:
+        """The newest known note with *first_seq* < size ≤ *end_seq*."""
+        return self._segments.checkpoint_covering(first_seq, end_seq)
+
+    def last_entries(self, count: int) -> list[Entry]:
+        """Up to *count* of the newest durable entries, oldest first."""
+        start, found = max(0, self.durable_size - count), []
+        while batch := self.read(start):
+            found += [decode(data) for data in batch]
+            start += len(batch)
+        return found
+
+    def close(self) -> None:
+        """Closes the files. Commit first."""
+        self._segments.close()
+
+
+def open_log(
+    directory: Path,
+    declared: Declared,
+    clock: Clock,
+    boot_id: bytes,
+    *,
+    signed_size: int = 0,
+    segment_bytes: int = SEGMENT_BYTES,
+) -> tuple[Log, Found]:
+    """Opens or begins the log in *directory* and writes what a start has to say; durable on return.
+
+    Raises ConfigError (another log's directory), LogUnavailable (the disk takes nothing).
+    """
+    try:
+        opened = open_directory(directory, declared.origin, signed_size=signed_size, segment_bytes=segment_bytes)
+    except OSError as error:
+        raise LogUnavailable(
+            f"the log in {directory} cannot be opened: {error.strerror}; is the disk writable?"
+        ) from error
+    segments = opened.segments
+    last = decode(segments.read(segments.size - 1)[0]) if segments.size else None
+    how = "first" if last is None else "clean" if _is_shutdown(last) else "unclean"
+    log = Log(segments, clock, last.boot + 1 if last else 0)
+    found = Found(how=how, cuts=opened.cuts, closed=opened.closed)
+    if last is None:
+        log.append(Kind.GENESIS, _genesis(segments.origin, declared, opened.closed))
+    for cut in opened.cuts:
+        body = [cut.segment, cut.offset, cut.length, cut.sha256, cut.kept_in, cut.reason]
+        log.append(Kind.RECOVERY, body)
+    log.append(Kind.BOOT, [boot_id, declared.software, how])
+    log.commit()
+    return log, found
+
+
+def shut_down(log: Log, reason: str) -> None:
+    """Appends the entry of a clean stop; commit and sign after it."""
+    log.event(SHUTDOWN, INFORMATION, "gateway", reason)
+
+
+def _is_shutdown(entry: Entry) -> bool:
+    return entry.kind is Kind.EVENT and entry.body[0] == SHUTDOWN
+
+
+def _genesis(origin: str, declared: Declared, closed: Closed | None) -> list[Any]:
+    previous: Sequence[str] = []
+    if closed is not None and closed.note is not None:
+        previous = [closed.origin, closed.note.decode()]
+    reason = "first start" if closed is None else closed.reason
+    return [
+        origin,
+        declared.software,
+        declared.commit_ms,
+        declared.commit_entries,
+        list(declared.vkeys),
+        list(previous),
+        reason,
+    ]
