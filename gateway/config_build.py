@@ -1,0 +1,128 @@
+"""The whole config from its root node: the sections, and the checks that need all of them.
+
+Pure: whether files exist and who may read them is asked separately (``Files.look``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from gateway import config_kinds as kinds
+from gateway.config_channels import CHANNEL_EXAMPLE, read_channel
+from gateway.config_files import Files, Use
+from gateway.config_meters import BUS_EXAMPLE, METER_EXAMPLE, read_bus, read_meter
+from gateway.config_model import (
+    BusConfig,
+    Catalogue,
+    CheckpointConfig,
+    CommitConfig,
+    Config,
+    KeyConfig,
+    LogConfig,
+    MeterConfig,
+    RetainConfig,
+)
+from gateway.config_section import Section
+from gateway.config_world import World
+from gateway.config_yaml import Node, Problems
+
+T = TypeVar("T")
+
+_KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels")
+_EXAMPLE = "origin: meters.example.org/roof-7"
+_STATE_DIR = "/var/lib/meter-gateway"
+_KEY_URI = ("file", "device-key.pem")
+
+
+def build(
+    root: Node, file: Path, digest: bytes, problems: Problems, catalogue: Catalogue, credentials: str | None
+) -> tuple[Config, Files]:
+    """The config, to be used only if *problems* is still empty, and the files that it names."""
+    top = Section(root, "", problems, _KEYS, _EXAMPLE)
+    origin = top.need("origin", kinds.ORIGIN)
+    files = _files(top, file, credentials)
+    world = World(problems=problems, catalogue=catalogue, files=files)
+    key = _key(top, world)
+    log = _log(top, problems)
+    buses = _list(top, "buses", BUS_EXAMPLE, lambda node, path: read_bus(node, path, world))
+    names = tuple(bus.name for bus in buses if bus.name)
+    meters = _list(top, "meters", METER_EXAMPLE, lambda node, path: read_meter(node, path, world, names))
+    channels = _list(top, "channels", CHANNEL_EXAMPLE, lambda node, path: read_channel(node, path, world))
+    _warn_idle(top, buses, meters, problems)
+    config = Config(
+        path=file,
+        digest=digest,
+        origin=origin,
+        state_dir=files.state_dir,
+        key=key,
+        log=log,
+        buses=buses,
+        meters=meters,
+        channels=channels,
+        warnings=(),
+    )
+    return config, files
+
+
+def _files(top: Section, file: Path, credentials: str | None) -> Files:
+    path = top.either("state_dir", kinds.path(_STATE_DIR), _STATE_DIR)
+    if path.startswith("credential:"):
+        top.refuse("state_dir", "state_dir is a directory that the gateway writes to, not a credential")
+    # Resolved like every path, but against the config's own directory; there is no file base before this.
+    state_dir = Files(file.parent, None).resolve(top, "state_dir", path.removeprefix("credential:"), Use.DIRECTORY)
+    return Files(state_dir, credentials)
+
+
+def _key(top: Section, world: World) -> KeyConfig:
+    section = Section(top.node("key"), "key", world.problems, ("uri",), "{uri: file:device-key.pem}")
+    schemes = tuple(world.catalogue.key_schemes())
+    scheme, rest = section.either("uri", kinds.key_uri(schemes), _KEY_URI)
+    if scheme == "file":
+        rest = str(world.files.resolve(section, "uri", rest, Use.KEY))
+    return KeyConfig(uri=f"{scheme}:{rest}")
+
+
+def _log(top: Section, problems: Problems) -> LogConfig:
+    commit_example, checkpoint_example = "{seconds: 10, entries: 64}", "{seconds: 60, entries: 256}"
+    section = Section(
+        top.node("log"), "log", problems, ("commit", "checkpoint", "retain"), f"{{commit: {commit_example}}}"
+    )
+
+    def part(key: str, keys: tuple[str, ...], example: str) -> Section:
+        return Section(section.node(key), section.place(key), problems, keys, example)
+
+    commit = part("commit", ("seconds", "entries"), commit_example)
+    checkpoint = part("checkpoint", ("seconds", "entries"), checkpoint_example)
+    retain = part("retain", ("days", "free_mb"), "{days: 400, free_mb: 200}")
+    return LogConfig(
+        commit=CommitConfig(
+            ms=commit.either("seconds", kinds.COMMIT_SECONDS, 10_000),
+            entries=commit.either("entries", kinds.COMMIT_ENTRIES, 64),
+        ),
+        checkpoint=CheckpointConfig(
+            ms=checkpoint.either("seconds", kinds.CHECKPOINT_SECONDS, 60_000),
+            entries=checkpoint.either("entries", kinds.CHECKPOINT_ENTRIES, 256),
+        ),
+        retain=RetainConfig(
+            days=retain.either("days", kinds.RETAIN_DAYS, 400),
+            free_mb=retain.either("free_mb", kinds.MEGABYTES, 200),
+        ),
+    )
+
+
+def _list(top: Section, key: str, example: str, read: Callable[[Node, str], T]) -> tuple[T, ...]:
+    return tuple(read(node, path) for node, path in top.items(key, f"- {example}"))
+
+
+def _warn_idle(top: Section, buses: tuple[BusConfig, ...], meters: tuple[MeterConfig, ...], problems: Problems) -> None:
+    if not meters:
+        where = top.node("meters") or Node(line=1, column=1)
+        problems.warn(
+            where, "meters", f"no meter is configured, nothing will be read; add one, such as {METER_EXAMPLE}"
+        )
+    used = {meter.bus for meter in meters}
+    for bus, (node, path) in zip(buses, top.items("buses", BUS_EXAMPLE), strict=True):
+        if meters and bus.name and bus.name not in used:
+            problems.warn(node, path, f"no meter is on bus {bus.name}; add one or remove the bus")

@@ -1,0 +1,123 @@
+"""``channels``: each item read into its dataclass, and the checks between them."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+
+from gateway import config_kinds as kinds
+from gateway.config_files import Use
+from gateway.config_meters import one_of
+from gateway.config_model import ChannelConfig, MqttUrl, TlsConfig
+from gateway.config_section import Section
+from gateway.config_world import World
+from gateway.config_yaml import Node
+
+CHANNEL_EXAMPLE = "{name: local, directory: channel}"
+_MQTT_KEYS = ("topic", "tls", "client_id", "password_file", "window")
+_DIRECTORY_KEYS = ("keep_mb",)
+_KEYS = ("name", "mqtt", "directory", *_MQTT_KEYS, *_DIRECTORY_KEYS)
+_WINDOW = 20
+_KEEP_MB = 64
+
+
+def read_channel(node: Node, path: str, world: World) -> ChannelConfig:
+    """One item of ``channels``."""
+    section = Section(node, path, world.problems, _KEYS, CHANNEL_EXAMPLE)
+    name = section.need("name", kinds.name("utility"))
+    if section.good("name"):
+        world.unique(section, "name", ("channel", name), f"another channel is named {name} already; each needs its own")
+    kind = one_of(section, ("mqtt", "directory"), "where the log goes", CHANNEL_EXAMPLE)
+    if section.has(kind):
+        for key in filter(section.has, _DIRECTORY_KEYS if kind == "mqtt" else _MQTT_KEYS):
+            section.refuse_key(key, f"does not belong to a channel of kind {kind}; remove it")
+    if kind == "mqtt":
+        return _mqtt(section, name, world)
+    return ChannelConfig(
+        name=name,
+        kind=kind,
+        url=None,
+        topic=None,
+        tls=None,
+        client_id=None,
+        password_file=None,
+        window=_WINDOW,
+        directory=_directory(section, world),
+        keep_mb=section.either("keep_mb", kinds.MEGABYTES, _KEEP_MB),
+    )
+
+
+def _mqtt(section: Section, name: str, world: World) -> ChannelConfig:
+    url = section.need("mqtt", kinds.MQTT) if section.has("mqtt") else kinds.MQTT.filler
+    topic = section.need("topic", kinds.TOPIC) if section.has("mqtt") else ""
+    if section.good("mqtt", "topic"):
+        message = "another channel publishes below this topic on the same broker; each needs its own topic"
+        world.unique(section, "topic", ("topic", url.host.lower(), url.port, topic), message)
+    client_id = section.get("client_id", kinds.CLIENT_ID)
+    if client_id is not None:
+        message = "another channel uses this client id on the same broker, which would end the other's connection"
+        world.unique(section, "client_id", ("client", url.host.lower(), url.port, client_id), message)
+    return ChannelConfig(
+        name=name,
+        kind="mqtt",
+        url=url,
+        topic=topic,
+        tls=_tls(section, url, world),
+        client_id=client_id,
+        password_file=_password_file(section, url, world),
+        window=section.either("window", kinds.WINDOW, _WINDOW),
+        directory=None,
+        keep_mb=_KEEP_MB,
+    )
+
+
+def _tls(channel: Section, url: MqttUrl, world: World) -> TlsConfig | None:
+    if not channel.has("tls"):
+        return None
+    if channel.good("mqtt") and not url.tls:
+        channel.refuse_key("tls", "the URL mqtt:// is without TLS; write mqtts://, or remove tls")
+    keys = ("ca", "cert", "key")
+    section = Section(channel.node("tls"), channel.place("tls"), world.problems, keys, "{ca: ca.pem}")
+    for given, other in (("cert", "key"), ("key", "cert")):
+        if section.has(given) and not section.has(other):
+            section.refuse_key(given, f"given without {other}; a client certificate needs both")
+    return TlsConfig(
+        ca=_file(section, "ca", "ca.pem", Use.READ, world),
+        cert=_file(section, "cert", "client.pem", Use.READ, world),
+        key=_file(section, "key", "client.key", Use.PRIVATE, world),
+    )
+
+
+def _password_file(section: Section, url: MqttUrl, world: World) -> Path | None:
+    file = _file(section, "password_file", "credential:mqtt-password", Use.PRIVATE, world)
+    if file is None or not section.good("mqtt"):
+        return file
+    if url.username is None:
+        section.refuse("password_file", f"whose password? add the user to the URL: mqtts://USER@{url.host}")
+    node = section.node("password_file")
+    if not url.tls and not _is_loopback(url.host) and node is not None:
+        advice = "the password travels unencrypted over mqtt://; use mqtts://"
+        world.problems.warn(node, section.place("password_file"), advice)
+    return file
+
+
+def _file(section: Section, key: str, example: str, use: Use, world: World) -> Path | None:
+    path = section.get(key, kinds.path(example))
+    return None if path is None else world.files.resolve(section, key, path, use)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _directory(section: Section, world: World) -> Path:
+    directory = _file(section, "directory", "channel", Use.DIRECTORY, world)
+    if directory is None:
+        return Path()
+    world.unique(section, "directory", ("directory", directory), "another channel writes there; each needs its own")
+    if directory == world.files.state_dir:
+        section.refuse("directory", "is state_dir itself; name a directory of its own, such as channel")
+    return directory

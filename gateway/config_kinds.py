@@ -1,0 +1,208 @@
+"""The kinds of value that are particular to this config: names, the origin, paths, addresses, URLs, topics.
+
+Sources: origin and key name, C2SP tlog-checkpoint and signed-note (non-empty, without Unicode spaces and plus; a URL
+without scheme is recommended); topic names, MQTT 5.0 §4.7; host names, RFC 1123 §2.1 and RFC 4291 §2.2.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gateway.config_model import MqttUrl
+from gateway.config_section import Kind, Refused, choice, number_of, seconds, text, whole
+from gateway.config_yaml import Scalar, clip
+
+_MAX_NAME = 64
+_MAX_ORIGIN = 200
+_MAX_PATH = 4000
+_MAX_TOPIC = 1024
+DAY_MS = 86_400_000
+TCP_PORT = 502
+MQTT_PORT = 1883
+MQTTS_PORT = 8883
+
+
+def _name(value: str) -> str | None:
+    return value if re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_MAX_NAME - 1}}}", value) else None
+
+
+def name(example: str) -> Kind[str]:
+    """The name of a thing in the config; it appears in paths and topics."""
+    wanted = f"a name of letters, digits, '.', '_' and '-', at most {_MAX_NAME}, that begins with a letter or digit"
+    return text(wanted, example, _name, "")
+
+
+def _origin(value: str) -> str | None:
+    scheme, mark, _ = value.partition("://")
+    if mark:
+        raise Refused(f"an origin has no scheme; write it without {clip(scheme)}://")
+    if len(value) > _MAX_ORIGIN:
+        raise Refused(f"an origin has at most {_MAX_ORIGIN} characters; this one has {len(value)}")
+    return value if value.isprintable() and not re.search(r"[\s+]", value) else None
+
+
+ORIGIN = text(
+    "the log's name for ever, a URL without scheme, without spaces and '+'",
+    "meters.example.org/roof-7",
+    _origin,
+    "",
+)
+
+
+def _path(value: str) -> str:
+    if value.startswith("~"):
+        raise Refused("~ is not expanded, the gateway has no home; write the whole path")
+    if len(value.encode()) > _MAX_PATH:
+        raise Refused(f"a path has at most {_MAX_PATH} bytes; this one has {len(value.encode())}")
+    if value.startswith("credential:") and _name(value.removeprefix("credential:")) is None:
+        raise Refused("a systemd credential is credential:NAME, such as credential:mqtt-password")
+    return value
+
+
+def path(example: str) -> Kind[str]:
+    """A path, or ``credential:NAME``; not resolved here."""
+    return text("a path", example, _path, "")
+
+
+def _word(value: str) -> str | None:
+    return value if value.isprintable() and " " not in value else None
+
+
+MODEL = text("a meter model or the path of a definition file", "eastron-sdm630", _word, "")
+POINT = text("the name of a point", "import_total", _word, "")
+CLIENT_ID = text(
+    "an MQTT client id of at most 128 letters, digits, '.', '_' and '-'",
+    "roof-7",
+    lambda v: v if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", v) else None,
+    "",
+)
+
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_ADDRESS = re.compile(
+    rf"(?:\[(?P<six>[0-9A-Fa-f:.]{{2,45}})\]|(?P<host>{_LABEL}(?:\.{_LABEL})*\.?))(?::(?P<port>[0-9]{{1,5}}))?"
+)
+
+
+def _address(value: str, default_port: int | None) -> tuple[str, int] | None:
+    match = _ADDRESS.fullmatch(value)
+    if match is None or (match["port"] is None and default_port is None):
+        return None
+    host = match["six"] or match["host"]
+    if not _is_host(host, six=match["six"] is not None):
+        return None
+    port = int(match["port"]) if match["port"] is not None else default_port
+    assert port is not None
+    if not 1 <= port <= 65535:
+        raise Refused(f"port {port} does not exist; wanted a port from 1 to 65535")
+    return host, port
+
+
+def _is_host(host: str, *, six: bool) -> bool:
+    # Imported late: only bracketed and all-digit hosts need it.
+    from ipaddress import IPv4Address, IPv6Address
+
+    if len(host) > 253:
+        return False
+    if not six and not re.fullmatch(r"[0-9.]+", host):
+        return True
+    try:
+        IPv6Address(host) if six else IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+TCP = text(
+    f"HOST:PORT (port {TCP_PORT} may be left out)",
+    '"192.0.2.20:502"',
+    lambda v: _address(v, TCP_PORT),
+    ("", 0),
+)
+RTU_OVER_TCP = text("HOST:PORT", '"192.0.2.21:4196"', lambda v: _address(v, None), ("", 0))
+
+
+def _mqtt_url(value: str) -> MqttUrl | None:
+    match = re.fullmatch(r"(mqtts?)://(?:([^@/]*)@)?([^@/?#]+)(/?.*)", value)
+    if match is None:
+        return None
+    scheme, user, address, rest = match.groups()
+    if user is not None and ":" in user:
+        raise Refused("a password in the URL could be read by anyone who sees this file; use password_file")
+    if rest not in {"", "/"}:
+        raise Refused(f"found {clip(rest)} behind the host; the topic belongs under the key topic")
+    at = _address(address, MQTTS_PORT if scheme == "mqtts" else MQTT_PORT)
+    if at is None or user == "":
+        return None
+    return MqttUrl(host=at[0], port=at[1], tls=scheme == "mqtts", username=user)
+
+
+MQTT = text(
+    "a URL mqtts://[USER@]HOST[:PORT], or mqtt:// without TLS",
+    "mqtts://broker.example.org:8883",
+    _mqtt_url,
+    MqttUrl(host="", port=0, tls=False, username=None),
+)
+
+
+def _topic(value: str) -> str | None:
+    if any(mark in value for mark in "+#"):
+        raise Refused(f"found {clip(value)}; '+' and '#' are wildcards and cannot be in a topic that is published")
+    if value.startswith("$"):
+        raise Refused(f"found {clip(value)}; topics that begin with '$' belong to the broker")
+    if len(value.encode()) > _MAX_TOPIC:
+        raise Refused(f"a topic has at most {_MAX_TOPIC} bytes; this one has {len(value.encode())}")
+    return value if all(value.split("/")) else None
+
+
+TOPIC = text("an MQTT topic without empty levels", "energy/roof-7", _topic, "")
+
+
+def _simulator(value: Scalar) -> bool | None:
+    return True if value.plain and value.text == "true" else None
+
+
+SIMULATOR = Kind(wanted="true", example="simulator: true", parse=_simulator, filler=True)
+
+#: Schemes that the design names and that other builds have.
+_KNOWN_SCHEMES = ("file", "pkcs11", "tpm2")
+
+
+def key_uri(available: tuple[str, ...]) -> Kind[tuple[str, str]]:
+    """A key URI as (scheme, rest) whose scheme is one of *available*."""
+
+    def parse(value: str) -> tuple[str, str] | None:
+        scheme, colon, rest = value.partition(":")
+        if not colon or not rest:
+            return None
+        if scheme not in available:
+            # `pkcs11:` URIs may carry a PIN: the rest is not repeated.
+            known = f"available are {', '.join(f'{one}:' for one in sorted(available))}"
+            fault = "is not available in this build" if scheme in _KNOWN_SCHEMES else "is not known"
+            raise Refused(f"the key store {clip(scheme)}: {fault}; {known}")
+        return scheme, _key_path(rest) if scheme == "file" else rest
+
+    return text("a key URI", "file:device-key.pem", parse, ("file", ""))
+
+
+def _key_path(rest: str) -> str:
+    if rest.startswith("//"):
+        if not rest.startswith("///"):
+            raise Refused("a file: URI has no host; write file:PATH or file:///PATH")
+        rest = rest[2:]
+    return _path(rest)
+
+
+BAUDS = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200, 230400)
+BAUD = number_of(BAUDS, 9600)
+PARITY = choice("none", "even", "odd")
+STOP_BITS = number_of((1, 2), 1)
+UNIT = whole(1, 247, 1)
+EVERY = seconds(100, DAY_MS, "10")
+TIMEOUT = seconds(50, 60_000, "1.5")
+COMMIT_SECONDS = seconds(0, 3_600_000, "10")
+COMMIT_ENTRIES = whole(1, 65_536, 64)
+CHECKPOINT_SECONDS = seconds(100, DAY_MS, "60")
+CHECKPOINT_ENTRIES = whole(1, 1_000_000, 256)
+RETAIN_DAYS = whole(1, 36_500, 400)
+MEGABYTES = whole(1, 1_000_000, 200)
+WINDOW = whole(1, 1000, 20)

@@ -1,0 +1,137 @@
+"""``buses`` and ``meters``: each item read into its dataclass, and the checks between them."""
+
+from __future__ import annotations
+
+from gateway import config_kinds as kinds
+from gateway.config_files import Use
+from gateway.config_model import BusConfig, MeterConfig, ModelInfo, SerialConfig
+from gateway.config_section import Section, one
+from gateway.config_world import World
+from gateway.config_yaml import Node, clip
+from gateway.errors import ConfigError
+from gateway.registry import suggest
+
+BUS_EXAMPLE = '{name: lan, tcp: "192.0.2.20:502"}'
+METER_EXAMPLE = "{name: main, model: eastron-sdm630, bus: lan, unit: 1}"
+_BUS_KINDS = ("serial", "tcp", "rtu_over_tcp", "simulator")
+_LINE_KEYS = ("baud", "parity", "stop_bits")
+_BUS_KEYS = ("name", *_BUS_KINDS, *_LINE_KEYS, "timeout")
+_METER_KEYS = ("name", "model", "bus", "unit", "every", "points")
+_EVERY_MS = 10_000
+_STABLE = "/dev/serial/by-id/"
+
+
+def read_bus(node: Node, path: str, world: World) -> BusConfig:
+    """One item of ``buses``."""
+    section = Section(node, path, world.problems, _BUS_KEYS, BUS_EXAMPLE)
+    name = section.need("name", kinds.name("cabinet"))
+    if section.good("name"):
+        world.unique(section, "name", ("bus", name), f"another bus is named {name} already; each needs its own name")
+    kind = one_of(section, _BUS_KINDS, "how the meters are reached", BUS_EXAMPLE)
+    serial = _serial(section, world) if kind == "serial" else None
+    if kind != "serial":
+        for key in filter(section.has, _LINE_KEYS):
+            section.refuse_key(key, "belongs to a serial bus; remove it, or give serial: DEVICE")
+    if section.has("simulator"):
+        section.need("simulator", kinds.SIMULATOR)
+    host, port = _address(section, kind, world)
+    return BusConfig(
+        name=name,
+        kind=kind,
+        serial=serial,
+        host=host,
+        port=port,
+        timeout_ms=section.get("timeout", kinds.TIMEOUT),
+    )
+
+
+def one_of(section: Section, keys: tuple[str, ...], what: str, example: str) -> str:
+    """The only one of *keys* that is given; anything else is a problem."""
+    given = [key for key in keys if section.has(key)]
+    if not given:
+        section.refuse_whole(f"says not {what}: give one of {', '.join(keys)}, such as {example}")
+    for key in given[1:]:
+        section.refuse_key(key, f"given besides {given[0]}; give only one of {', '.join(keys)}")
+    return given[0] if given else keys[0]
+
+
+def _serial(section: Section, world: World) -> SerialConfig:
+    device = section.need("serial", kinds.path(f"{_STABLE}usb-rs485"))
+    if section.good("serial"):
+        device = str(world.files.resolve(section, "serial", device, Use.DEVICE))
+        world.unique(section, "serial", ("port", device), "another bus has this port; put all its meters on one bus")
+        node = section.node("serial")
+        if device.startswith(("/dev/ttyUSB", "/dev/ttyACM")) and node is not None:
+            advice = f"{device} may be another port after a restart or replug; use its name in {_STABLE}"
+            world.problems.warn(node, section.place("serial"), advice)
+    return SerialConfig(
+        device=device,
+        baud=section.either("baud", kinds.BAUD, 9600),
+        parity=section.either("parity", kinds.PARITY, "none"),
+        stop_bits=section.either("stop_bits", kinds.STOP_BITS, 1),
+    )
+
+
+def _address(section: Section, kind: str, world: World) -> tuple[str, int] | tuple[None, None]:
+    if kind not in {"tcp", "rtu_over_tcp"}:
+        return None, None
+    host, port = section.need(kind, kinds.TCP if kind == "tcp" else kinds.RTU_OVER_TCP)
+    if section.good(kind):
+        message = "another bus has this address; put all its meters on one bus"
+        world.unique(section, kind, ("address", host.lower(), port), message)
+    return host, port
+
+
+def read_meter(node: Node, path: str, world: World, buses: tuple[str, ...]) -> MeterConfig:
+    """One item of ``meters``; *buses* are the names it may refer to."""
+    section = Section(node, path, world.problems, _METER_KEYS, METER_EXAMPLE)
+    name = section.need("name", kinds.name("main"))
+    if section.good("name"):
+        world.unique(section, "name", ("meter", name), f"another meter is named {name} already; each needs its own")
+    model, info = _model(section, world)
+    bus = section.need("bus", kinds.name("cabinet"))
+    if section.good("bus") and bus not in buses:
+        known = suggest(bus, buses) if buses else "; none is configured under buses"
+        section.refuse("bus", f"unknown bus {bus!r}{known}")
+    unit = section.need("unit", kinds.UNIT)
+    if section.good("bus", "unit"):
+        message = f"another meter on bus {bus} has unit {unit}; set one of the two meters to another unit"
+        world.unique(section, "unit", ("unit", bus, unit), message)
+    every_ms = section.either("every", kinds.EVERY, _EVERY_MS)
+    points = _points(section, info, model, world) if section.has("points") else None
+    return MeterConfig(name=name, model=model, bus=bus, unit=unit, every_ms=every_ms, points=points)
+
+
+def _model(section: Section, world: World) -> tuple[str, ModelInfo | None]:
+    """The model's id or absolute path, and what it offers; None where that is unknown or not needed."""
+    model = section.need("model", kinds.MODEL)
+    if not section.good("model"):
+        return model, None
+    try:
+        if "/" in model or model.endswith(".yaml"):
+            file = world.files.resolve(section, "model", model, Use.READ)
+            return str(file), world.catalogue.local_model(file)
+        models = world.catalogue.models()
+        if model in models:
+            return model, models[model] if section.has("points") else None
+        section.refuse("model", f"unknown meter model {clip(model)!r}{suggest(model, list(models))}")
+    except ConfigError as error:
+        section.refuse("model", str(error))
+    return model, None
+
+
+def _points(section: Section, info: ModelInfo | None, model: str, world: World) -> tuple[str, ...]:
+    points: list[str] = []
+    items = section.items("points", "[import_total, power_total]")
+    if not items and section.good("points"):
+        section.refuse("points", "names no point; leave the key out to read the model's default points")
+    for node, path in items:
+        point = one(node, path, kinds.POINT, world.problems)
+        if point is None:
+            continue
+        if point in points:
+            world.problems.add(node, path, f"{clip(point)} is listed twice; remove one")
+        elif info is not None and point not in info.points:
+            world.problems.add(node, path, f"{model} has no point {clip(point)!r}{suggest(point, info.points)}")
+        points.append(point)
+    return tuple(points)

@@ -1,0 +1,233 @@
+"""The config as frozen values: one dataclass per YAML object, and the comment of each field is its manual.
+
+All paths are absolute here: a relative path in the file is relative to ``state_dir``, a relative ``state_dir`` to the
+directory of the config file, and ``credential:NAME`` is a systemd credential. Durations are whole milliseconds here,
+and plain decimal numbers of seconds in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gateway.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One fault of a config, where it is and what to do about it. Lines and columns count from 1."""
+
+    line: int
+    column: int
+    #: The key's place, such as ``meters[1].unit``; empty for the file as a whole.
+    path: str
+    message: str
+
+    def text(self, file: str) -> str:
+        """``FILE:LINE:COL: path: message``."""
+        place = f"{self.path}: " if self.path else ""
+        return f"{file}:{self.line}:{self.column}: {place}{self.message}"
+
+
+class ConfigProblems(ConfigError):  # noqa: N818  (it is the list of them)
+    """A config that cannot be used; its text is one line per problem, in the order of the file."""
+
+    def __init__(self, file: str, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:
+        super().__init__("\n".join(problem.text(file) for problem in problems))
+        self.file = file
+        self.problems = problems
+        self.warnings = warnings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What the config needs to know of a meter model: all its point names, and those read by default."""
+
+    points: tuple[str, ...]
+    default_points: tuple[str, ...]
+
+
+class Catalogue(Protocol):
+    """What this build can do, by name; the composition root supplies it."""
+
+    def models(self) -> Mapping[str, ModelInfo]:
+        """The built-in meter models. Iterating is cheap; an item may be loaded only when it is asked for."""
+
+    def local_model(self, path: Path) -> ModelInfo:
+        """The model in a definition file of the operator's own. Raises ConfigError when it is missing or wrong."""
+
+    def key_schemes(self) -> Collection[str]:
+        """The schemes of key URIs that can be opened, such as ``file``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyConfig:
+    """``key``: the device key that signs the checkpoints."""
+
+    #: ``uri``: where the key is: ``file:PATH``, absolute here; default ``file:device-key.pem``, made at first start.
+    uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitConfig:
+    """``log.commit``: when entries become durable, whichever comes first; a power cut costs no more than this."""
+
+    #: ``seconds``: time, 0 to 3600, default 10; 0 makes each entry durable at once.
+    ms: int
+    #: ``entries``: number, 1 to 65536, default 64.
+    entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointConfig:
+    """``log.checkpoint``: when the log's root is signed, whichever comes first; also when nothing was read."""
+
+    #: ``seconds``: time, 0.1 to 86400, default 60.
+    ms: int
+    #: ``entries``: number, 1 to 1000000, default 256.
+    entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetainConfig:
+    """``log.retain``: how long entries stay on the board after every channel has confirmed them."""
+
+    #: ``days``: age, 1 to 36500, default 400.
+    days: int
+    #: ``free_mb``: megabytes that stay free on the disk, 1 to 1000000, default 200.
+    free_mb: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """``log``: the append-only log on the board."""
+
+    commit: CommitConfig
+    checkpoint: CheckpointConfig
+    retain: RetainConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SerialConfig:
+    """The line of a serial bus; all meters on it have the same setting."""
+
+    #: ``serial``: the port, best by its /dev/serial/by-id name, which stays the same after a replug.
+    device: str
+    #: ``baud``: bits per second, default 9600.
+    baud: int
+    #: ``parity``: none, even or odd; default none.
+    parity: str
+    #: ``stop_bits``: 1 or 2, default 1.
+    stop_bits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusConfig:
+    """One of ``buses``: a wire or a connection with meters on it."""
+
+    #: ``name``: letters, digits, ``.``, ``_`` and ``-``; unique among the buses.
+    name: str
+    #: Which one of the keys ``serial``, ``tcp``, ``rtu_over_tcp`` and ``simulator`` is given.
+    kind: str
+    #: Given for a serial bus only.
+    serial: SerialConfig | None
+    #: ``tcp`` or ``rtu_over_tcp``: HOST:PORT; the port may be left out for tcp, and is 502 then.
+    host: str | None
+    port: int | None
+    #: ``timeout``: seconds to wait for a reply beyond the time on the wire, 0.05 to 60; None leaves it to the driver.
+    timeout_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterConfig:
+    """One of ``meters``: a meter on a bus."""
+
+    #: ``name``: letters, digits, ``.``, ``_`` and ``-``; unique among the meters; appears in the log and in topics.
+    name: str
+    #: ``model``: a built-in model (``meter-gateway meters`` lists them), or the path of a definition file: one with a
+    #: ``/`` in it, absolute here.
+    model: str
+    #: ``bus``: the name of one of ``buses``.
+    bus: str
+    #: ``unit``: the Modbus unit id, 1 to 247; unique on its bus.
+    unit: int
+    #: ``every``: seconds from one poll to the next, 0.1 to 86400, default 10.
+    every_ms: int
+    #: ``points``: names of the points to read; None (left out) reads those that the model marks as default.
+    points: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """``tls`` of an mqtts channel. The broker's certificate and host name are always checked."""
+
+    #: ``ca``: PEM file of the authorities to trust; None (left out) trusts the system's.
+    ca: Path | None
+    #: ``cert`` and ``key``: PEM files of the client certificate and its private key; both or neither.
+    cert: Path | None
+    key: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttUrl:
+    """``mqtt``: the broker, ``mqtt://[USER@]HOST[:PORT]`` or ``mqtts://…`` for TLS; ports default to 1883 and 8883."""
+
+    host: str
+    port: int
+    tls: bool
+    username: str | None
+
+    def __str__(self) -> str:
+        """The URL, which never carries a password."""
+        user = f"{self.username}@" if self.username is not None else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{user}{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelConfig:
+    """One of ``channels``: a far side that gets the log."""
+
+    #: ``name``: letters, digits, ``.``, ``_`` and ``-``; unique among the channels.
+    name: str
+    #: Which one of the keys ``mqtt`` and ``directory`` is given.
+    kind: str
+    #: ``mqtt``; None for a directory, as are the fields up to *window*.
+    url: MqttUrl | None
+    #: ``topic``: the MQTT topic that everything is published below; no wildcards.
+    topic: str | None
+    #: ``tls``: for mqtts only; None (left out) trusts the system's authorities and sends no client certificate.
+    tls: TlsConfig | None
+    #: ``client_id``: the MQTT client id; None (left out) derives one from the origin and the channel's name.
+    client_id: str | None
+    #: ``password_file``: the file whose content, without the line end, is the password of the URL's user.
+    password_file: Path | None
+    #: ``window``: messages under way at once, 1 to 1000, default 20; the broker's own limit lowers it.
+    window: int
+    #: ``directory``: the directory that messages are written to; None for MQTT.
+    directory: Path | None
+    #: ``keep_mb``: megabytes of written messages kept in the directory, 1 to 1000000, default 64; the oldest go first.
+    keep_mb: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole file."""
+
+    #: The file it was read from, absolute.
+    path: Path
+    #: SHA-256 of the file's bytes.
+    digest: bytes
+    #: ``origin``: names this log for ever; a URL without scheme such as ``meters.example.org/roof-7``.
+    origin: str
+    #: ``state_dir``: where the gateway keeps all it writes; default ``/var/lib/meter-gateway``.
+    state_dir: Path
+    key: KeyConfig
+    log: LogConfig
+    buses: tuple[BusConfig, ...]
+    meters: tuple[MeterConfig, ...]
+    channels: tuple[ChannelConfig, ...]
+    #: What is probably not meant, but can be run.
+    warnings: tuple[Problem, ...]

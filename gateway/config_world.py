@@ -1,0 +1,30 @@
+"""What the readers of the config's sections share: the problems, the catalogue, the files, and what is taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.config_files import Files
+from gateway.config_model import Catalogue
+from gateway.config_section import Section
+from gateway.config_yaml import Node, Problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Lives as long as one ``load``."""
+
+    problems: Problems
+    catalogue: Catalogue
+    files: Files
+    #: What may be there only once, and where it stood first.
+    taken: dict[tuple[object, ...], Node] = field(default_factory=dict)
+
+    def unique(self, section: Section, key: str, what: tuple[object, ...], message: str) -> None:
+        """Refuses *key* when *what* was met before; the message is followed by where."""
+        node = section.node(key)
+        if node is None:
+            return
+        first = self.taken.setdefault(what, node)
+        if first is not node:
+            section.refuse(key, f"{message} (first in line {first.line})")
