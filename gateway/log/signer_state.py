@@ -11,7 +11,7 @@ offset  bytes  meaning
 40      32     its root
 ======  =====  =================================================
 
-At most 55 origins fit; a key that has signed for so many must be replaced. The record is durable before the signature
+At most 56 origins fit; a key that has signed for so many must be replaced. The record is durable before the signature
 exists, so a crash at any moment leaves a memory that is at least as new as every signature that left.
 """
 
