@@ -5,6 +5,7 @@ Pure: whether files exist and who may read them is asked separately (``Files.loo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -47,7 +48,7 @@ def build(
     key = _key(top, world)
     log = _log(top, problems)
     buses = _list(top, "buses", BUS_EXAMPLE, lambda node, path: read_bus(node, path, world))
-    names = tuple(bus.name for bus in buses if bus.name)
+    names = tuple(dict.fromkeys(bus.name for bus in buses if bus.name))
     meters = _list(top, "meters", METER_EXAMPLE, lambda node, path: read_meter(node, path, world, names))
     channels = _list(top, "channels", CHANNEL_EXAMPLE, lambda node, path: read_channel(node, path, world))
     _warn_idle(top, buses, meters, problems)
@@ -70,9 +71,10 @@ def _files(top: Section, file: Path, credentials: str | None) -> Files:
     path = top.either("state_dir", kinds.path(_STATE_DIR), _STATE_DIR)
     if path.startswith("credential:"):
         top.refuse("state_dir", "state_dir is a directory that the gateway writes to, not a credential")
-    # Resolved like every path, but against the config's own directory; there is no file base before this.
-    state_dir = Files(file.parent, None).resolve(top, "state_dir", path.removeprefix("credential:"), Use.DIRECTORY)
-    return Files(state_dir, credentials)
+    state_dir = Path(os.path.normpath(file.parent / path))
+    files = Files(state_dir, credentials)
+    files.note(top, "state_dir", state_dir, Use.DIRECTORY)
+    return files
 
 
 def _key(top: Section, world: World) -> KeyConfig:
@@ -80,7 +82,9 @@ def _key(top: Section, world: World) -> KeyConfig:
     schemes = tuple(world.catalogue.key_schemes())
     scheme, rest = section.either("uri", kinds.key_uri(schemes), _KEY_URI)
     if scheme == "file":
-        rest = str(world.files.resolve(section, "uri", rest, Use.KEY))
+        file = world.files.resolve(section, "uri", rest)
+        world.files.note(section, "uri", file, Use.KEY)
+        rest = str(file)
     return KeyConfig(uri=f"{scheme}:{rest}")
 
 

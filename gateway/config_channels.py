@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from pathlib import Path
 
 from gateway import config_kinds as kinds
@@ -103,14 +102,15 @@ def _password_file(section: Section, url: MqttUrl, world: World) -> Path | None:
 
 def _file(section: Section, key: str, example: str, use: Use, world: World) -> Path | None:
     path = section.get(key, kinds.path(example))
-    return None if path is None else world.files.resolve(section, key, path, use)
+    if path is None:
+        return None
+    file = world.files.resolve(section, key, path)
+    world.files.note(section, key, file, use)
+    return file
 
 
 def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    return host.lower() in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _directory(section: Section, world: World) -> Path:

@@ -52,26 +52,25 @@ class Files:
         self._credentials = credentials
         self._uses: list[FileUse] = []
 
-    def resolve(self, section: Section, key: str, path: str, use: Use) -> Path:
+    def resolve(self, section: Section, key: str, path: str) -> Path:
         """The absolute path of what *key* of *section* says; notes a problem for a credential nobody passed."""
-        file = self._absolute(section, key, path)
-        node = section.node(key)
-        if node is not None:
-            self._uses.append(FileUse(node=node, place=section.place(key), file=file, use=use))
-        return file
-
-    def _absolute(self, section: Section, key: str, path: str) -> Path:
         if not path.startswith(_PREFIX):
             return Path(os.path.normpath(self.state_dir / path))
         name = path.removeprefix(_PREFIX)
-        if not self._credentials:
-            section.refuse(
-                key,
-                f"the credential {name} comes from systemd, and $CREDENTIALS_DIRECTORY is not set; "
-                f"start the gateway by its unit with LoadCredential={name}:FILE, or give the path of the file",
-            )
-            return self.state_dir / name
-        return Path(self._credentials) / name
+        if self._credentials:
+            return Path(self._credentials) / name
+        section.refuse(
+            key,
+            f"the credential {name} comes from systemd, and $CREDENTIALS_DIRECTORY is not set; "
+            f"start the gateway by its unit with LoadCredential={name}:FILE, or give the path of the file",
+        )
+        return self.state_dir / name
+
+    def note(self, section: Section, key: str, file: Path, use: Use) -> None:
+        """Remembers what *file*, from *key* of *section*, is for; a default, which is not in the file, is not noted."""
+        node = section.node(key)
+        if node is not None and section.good(key):
+            self._uses.append(FileUse(node=node, place=section.place(key), file=file, use=use))
 
     def look(self, problems: Problems) -> None:
         """Looks at all files noted so far, and notes what is wrong with them."""
@@ -79,23 +78,32 @@ class Files:
             if use.use is Use.DEVICE:
                 if not use.file.exists():
                     problems.warn(use.node, use.place, f"{use.file} is not there now; plug it in or correct the path")
-            elif (fault := _fault(use.file, use.use)) is not None:
-                problems.add(use.node, use.place, fault)
+                continue
+            try:
+                fault = _fault(use.file, use.use)
+            except PermissionError:
+                advice = f"this user may not look at {use.file}; run the check as the gateway's user or as root"
+                problems.warn(use.node, use.place, advice)
+            else:
+                if fault is not None:
+                    problems.add(use.node, use.place, fault)
 
 
 def _fault(file: Path, use: Use) -> str | None:
+    """What is wrong with *file*. Raises PermissionError when this user cannot tell."""
     try:
         mode = file.stat().st_mode
-    except FileNotFoundError:
-        if use in {Use.KEY, Use.DIRECTORY}:
-            return None
-        return f"{file} does not exist; put the file there or correct the path"
+    except PermissionError:
+        raise
+    except (FileNotFoundError, NotADirectoryError):
+        made = use in {Use.KEY, Use.DIRECTORY}
+        return None if made else f"{file} does not exist; put the file there or correct the path"
     except (OSError, ValueError) as error:
-        return f"{file} cannot be looked at: {getattr(error, 'strerror', error)}; correct the path or its permissions"
+        return f"{file} cannot be looked at: {getattr(error, 'strerror', error)}; correct the path"
     if stat.S_ISDIR(mode) != (use is Use.DIRECTORY):
         return f"{file} is {'a' if stat.S_ISDIR(mode) else 'no'} directory; correct the path"
     if use in {Use.PRIVATE, Use.KEY} and mode & 0o007:
-        return f"{file} is a secret that every user may use (mode {mode & 0o777:04o}); chmod 600 {file}"
+        return f"{file} is a secret, and every user may use it (mode {mode & 0o777:04o}); chmod 600 {file}"
     if not os.access(file, os.R_OK):
-        return f"{file} cannot be read by this user; correct its permissions"
+        raise PermissionError(file)
     return None

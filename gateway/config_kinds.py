@@ -7,6 +7,8 @@ without scheme is recommended); topic names, MQTT 5.0 §4.7; host names, RFC 112
 from __future__ import annotations
 
 import re
+import socket
+from urllib.parse import unquote
 
 from gateway.config_model import MqttUrl
 from gateway.config_section import Kind, Refused, choice, number_of, seconds, text, whole
@@ -98,16 +100,13 @@ def _address(value: str, default_port: int | None) -> tuple[str, int] | None:
 
 
 def _is_host(host: str, *, six: bool) -> bool:
-    # Imported late: only bracketed and all-digit hosts need it.
-    from ipaddress import IPv4Address, IPv6Address
-
     if len(host) > 253:
         return False
     if not six and not re.fullmatch(r"[0-9.]+", host):
         return True
     try:
-        IPv6Address(host) if six else IPv4Address(host)
-    except ValueError:
+        socket.inet_pton(socket.AF_INET6 if six else socket.AF_INET, host)
+    except OSError:
         return False
     return True
 
@@ -122,18 +121,22 @@ RTU_OVER_TCP = text("HOST:PORT", '"192.0.2.21:4196"', lambda v: _address(v, None
 
 
 def _mqtt_url(value: str) -> MqttUrl | None:
-    match = re.fullmatch(r"(mqtts?)://(?:([^@/]*)@)?([^@/?#]+)(/?.*)", value)
-    if match is None:
-        return None
-    scheme, user, address, rest = match.groups()
-    if user is not None and ":" in user:
+    scheme, mark, rest = value.rpartition("://")
+    user, at, place = rest.rpartition("@")
+    if ":" in user:
+        # First of all, and without a quotation: whatever else is wrong, no password may reach a message.
         raise Refused("a password in the URL could be read by anyone who sees this file; use password_file")
-    if rest not in {"", "/"}:
-        raise Refused(f"found {clip(rest)} behind the host; the topic belongs under the key topic")
-    at = _address(address, MQTTS_PORT if scheme == "mqtts" else MQTT_PORT)
-    if at is None or user == "":
+    host, slash, path_part = place.partition("/")
+    if not mark or scheme not in {"mqtt", "mqtts"} or (at and not user):
         return None
-    return MqttUrl(host=at[0], port=at[1], tls=scheme == "mqtts", username=user)
+    if path_part:
+        raise Refused(f"found {clip(slash + path_part)} behind the host; the topic belongs under the key topic")
+    tls = scheme == "mqtts"
+    address = _address(host, MQTTS_PORT if tls else MQTT_PORT)
+    username = unquote(user) if at else None  # bytes that are not UTF-8 become U+FFFD, refused below
+    if address is None or (username is not None and not (username.isprintable() and "\ufffd" not in username)):
+        return None
+    return MqttUrl(host=address[0], port=address[1], tls=tls, username=username)
 
 
 MQTT = text(
@@ -161,7 +164,7 @@ def _simulator(value: Scalar) -> bool | None:
     return True if value.plain and value.text == "true" else None
 
 
-SIMULATOR = Kind(wanted="true", example="simulator: true", parse=_simulator, filler=True)
+SIMULATOR = Kind(wanted="true", example="", parse=_simulator, filler=True)
 
 #: Schemes that the design names and that other builds have.
 _KNOWN_SCHEMES = ("file", "pkcs11", "tpm2")
@@ -192,10 +195,9 @@ def _key_path(rest: str) -> str:
     return _path(rest)
 
 
-BAUDS = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200, 230400)
-BAUD = number_of(BAUDS, 9600)
+BAUD = number_of(300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200, 230400)
 PARITY = choice("none", "even", "odd")
-STOP_BITS = number_of((1, 2), 1)
+STOP_BITS = number_of(1, 2)
 UNIT = whole(1, 247, 1)
 EVERY = seconds(100, DAY_MS, "10")
 TIMEOUT = seconds(50, 60_000, "1.5")

@@ -58,7 +58,9 @@ def one_of(section: Section, keys: tuple[str, ...], what: str, example: str) -> 
 def _serial(section: Section, world: World) -> SerialConfig:
     device = section.need("serial", kinds.path(f"{_STABLE}usb-rs485"))
     if section.good("serial"):
-        device = str(world.files.resolve(section, "serial", device, Use.DEVICE))
+        file = world.files.resolve(section, "serial", device)
+        world.files.note(section, "serial", file, Use.DEVICE)
+        device = str(file)
         world.unique(section, "serial", ("port", device), "another bus has this port; put all its meters on one bus")
         node = section.node("serial")
         if device.startswith(("/dev/ttyUSB", "/dev/ttyACM")) and node is not None:
@@ -109,7 +111,7 @@ def _model(section: Section, world: World) -> tuple[str, ModelInfo | None]:
         return model, None
     try:
         if "/" in model or model.endswith(".yaml"):
-            file = world.files.resolve(section, "model", model, Use.READ)
+            file = world.files.resolve(section, "model", model)
             return str(file), world.catalogue.local_model(file)
         models = world.catalogue.models()
         if model in models:

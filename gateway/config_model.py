@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 from gateway.errors import ConfigError
 
@@ -25,10 +26,10 @@ class Problem:
     path: str
     message: str
 
-    def text(self, file: str) -> str:
-        """``FILE:LINE:COL: path: message``."""
+    def text(self, file: str, grade: str = "") -> str:
+        """``FILE:LINE:COL: path: message``, with *grade* (such as ``warning: ``) before the message."""
         place = f"{self.path}: " if self.path else ""
-        return f"{file}:{self.line}:{self.column}: {place}{self.message}"
+        return f"{file}:{self.line}:{self.column}: {place}{grade}{self.message}"
 
 
 class ConfigProblems(ConfigError):  # noqa: N818  (it is the list of them)
@@ -181,7 +182,7 @@ class MqttUrl:
 
     def __str__(self) -> str:
         """The URL, which never carries a password."""
-        user = f"{self.username}@" if self.username is not None else ""
+        user = f"{quote(self.username, safe='')}@" if self.username is not None else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'mqtts' if self.tls else 'mqtt'}://{user}{host}:{self.port}"
 

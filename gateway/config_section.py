@@ -27,14 +27,14 @@ class Kind(Generic[T]):
 
     #: In words, such as ``a whole number from 1 to 247``.
     wanted: str
-    #: As it would stand in the file.
+    #: As it would stand in the file; empty where *wanted* lists all values.
     example: str
     #: The value of a scalar; None when it is not of this kind; raises Refused.
     parse: Callable[[Scalar], T | None]
     filler: T
 
     def __str__(self) -> str:
-        return f"wanted {self.wanted}, such as {self.example}"
+        return f"wanted {self.wanted}, such as {self.example}" if self.example else f"wanted {self.wanted}"
 
 
 def whole(low: int, high: int, example: int) -> Kind[int]:
@@ -70,18 +70,24 @@ def _plain_seconds(ms: int) -> str:
 
 def choice(*words: str) -> Kind[str]:
     """One of a few words; YAML's own meaning of a word such as ``none`` does not matter."""
-    wanted = f"{', '.join(words[:-1])} or {words[-1]}"
-    return Kind(wanted=wanted, example=words[0], parse=lambda v: v.text if v.text in words else None, filler=words[0])
+
+    def parse(value: Scalar) -> str | None:
+        return value.text if value.text in words else None
+
+    return Kind(wanted=_either(words), example="", parse=parse, filler=words[0])
 
 
-def number_of(values: tuple[int, ...], example: int) -> Kind[int]:
+def number_of(*numbers: int) -> Kind[int]:
     """One of a few integers."""
 
     def parse(value: Scalar) -> int | None:
-        return next((number for number in values if value.plain and value.text == str(number)), None)
+        return next((number for number in numbers if value.plain and value.text == str(number)), None)
 
-    wanted = f"{', '.join(map(str, values[:-1]))} or {values[-1]}"
-    return Kind(wanted=wanted, example=str(example), parse=parse, filler=values[0])
+    return Kind(wanted=_either(tuple(map(str, numbers))), example="", parse=parse, filler=numbers[0])
+
+
+def _either(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def text(wanted: str, example: str, parse: Callable[[str], T | None], filler: T) -> Kind[T]:
