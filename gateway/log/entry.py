@@ -33,7 +33,8 @@ SHA-256(0x00 ‖ entry bytes), see ``gateway.log.tree``. Bodies, by kind:
 6 config       [SHA-256 of the config file, SHA-256 of the one before or empty]
 7 key          [vkey, what happened to it]
 8 gap          [meter or sink, from wall ms, to wall ms, count of missing readings, reason]
-9 recovery     [segment file, offset, length, SHA-256 of what was cut, file that keeps it, reason]
+9 recovery     [segment file, offset, length, SHA-256 of what is void from there on (32 zero bytes where the disk
+               never confirmed it), file that keeps it, reason]
 10 beacon      [source, bytes]
 =============  ====================================================================================================
 """

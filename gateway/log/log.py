@@ -18,6 +18,8 @@ from gateway.log.segment import SEGMENT_BYTES, Segments
 from gateway.log.tree import Frontier, leaf_hash
 from gateway.reading import Clock, Moment
 
+#: Stands for the hash of bytes that cannot be hashed: nobody knows what the disk holds of them.
+NOT_CONFIRMED = bytes(32)
 #: Code of the event that a clean stop writes last.
 SHUTDOWN = "shutdown"
 
@@ -108,12 +110,19 @@ class Log:
 
     def commit(self) -> int:
         """Makes all appended entries durable; see ``Segments.commit``. What the disk did wrong becomes an event."""
-        before = len(self._segments.faults)
-        size = self._segments.commit()
-        faults = self._segments.faults[before:]
-        for fault in faults:
-            self.event("disk-failure", ALARM, str(self._segments.directory), fault)
-        return self._segments.commit() if faults else size
+        segments = self._segments
+        size = segments.commit()
+        if not segments.faults:
+            return size
+        for name, offset in segments.voids:
+            rest = segments.segment_bytes - offset
+            body = [name, offset, rest, NOT_CONFIRMED, name, "the disk did not confirm it; its entries follow again"]
+            self.append(Kind.RECOVERY, body)
+        for fault in segments.faults:
+            self.event("disk-failure", ALARM, str(segments.directory), fault)
+        segments.voids.clear()
+        segments.faults.clear()
+        return segments.commit()
 
     def checkpoint(self, note: bytes) -> None:
         """Stores a signed checkpoint, durably. Only then may it leave the device."""

@@ -35,19 +35,21 @@ class Segments:
     def __init__(self, directory: Path, origin: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.directory = directory
         self.origin = origin
-        #: What went wrong on the disk since the caller last looked, in words.
+        #: What went wrong on the disk, in words.
         self.faults: list[str] = []
+        #: (segment file, offset) from where on a file is void because the disk did not confirm it.
+        self.voids: list[tuple[str, int]] = []
         self.tree = Frontier()
         self.last_hash = NO_PREV
         self.durable_size = 0
         self.newest_checkpoint: bytes | None = None
-        self._segment_bytes = segment_bytes
+        self.segment_bytes = segment_bytes
         self._lock = threading.RLock()
         self._committing = threading.Lock()
         self._starts: list[int] = []
         self._reader = SegmentReader(directory, self._starts)
         self._fd = -1
-        self._offset = self._capacity = 0
+        self._offset = self._capacity = self._confirmed = 0
         self._full: list[int] = []
         self._names_dirty = self._dirty = self._failed = False
         self._unsynced: list[tuple[int, bytes, bytes]] = []
@@ -95,7 +97,7 @@ class Segments:
         if contents.fault is None:
             self._fd = os.open(contents.path, os.O_RDWR | os.O_CLOEXEC)
             self._capacity = os.fstat(self._fd).st_size
-            self._offset = block_end(contents.end)
+            self._offset = self._confirmed = block_end(contents.end)
             # A process that was killed may have left entries that the disk has not confirmed.
             durable.sync_file(self._fd)
             durable.sync_directory(self.directory)
@@ -186,7 +188,7 @@ class Segments:
 
     def _prepare_now(self, spare: Path) -> None:
         try:
-            os.close(durable.preallocate(spare, b"", self._segment_bytes))
+            os.close(durable.preallocate(spare, b"", self.segment_bytes))
         except OSError:
             self._full_disk = True
             raise
@@ -220,13 +222,16 @@ class Segments:
                 files, self._full = [*self._full, self._fd], []
                 names, self._names_dirty, self._dirty = self._names_dirty, False, False
                 pending, tree, last_hash = len(self._unsynced), self.tree.copy(), self.last_hash
+                confirmed = self._offset
             error = None if self._failed else self._sync(files, names=names)
             if error is not None or self._failed:
                 with self._lock:
                     self._replace(files, error)
                     pending, tree, last_hash = len(self._unsynced), self.tree.copy(), self.last_hash
+                    confirmed = self._offset
             with self._lock:
                 self._confirm(pending, tree, last_hash)
+                self._confirmed = confirmed
             return self.durable_size
 
     def _sync(self, files: list[int], *, names: bool) -> OSError | None:
@@ -261,7 +266,7 @@ class Segments:
                 os.close(fd)
         self._full, self._fd = [], -1
         try:
-            self._starts[:] = [start for start in self._starts if start <= self._durable_tree.size]
+            self._give_up_files()
             (self.directory / _SPARE).unlink(missing_ok=True)
             self._fd = self._new_file(self._header(self._durable_tree, self._durable_hash))
             self._offset = self._rewrite(self._offset)
@@ -271,6 +276,14 @@ class Segments:
             self.faults.append(f"nor did it take the entries into a new segment: {second.strerror}")
             raise LogUnavailable(f"the disk under {self.directory} confirms nothing: {second.strerror}") from second
         self._failed = self._dirty = False
+
+    def _give_up_files(self) -> None:
+        size = self._durable_tree.size
+        for start in [start for start in self._starts if start > size]:
+            durable.set_aside(self.directory / segment_name(start), ".void")
+            self._starts.remove(start)
+        if self._starts and self._starts[-1] < size:
+            self.voids.append((segment_name(self._starts[-1]), self._confirmed))
 
     def _rewrite(self, offset: int) -> int:
         for kind, payload, _ in self._unsynced:
