@@ -6,6 +6,7 @@ and one recovery entry per cut. So the log tells its own history.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ class Log:
     def __init__(self, segments: Segments, clock: Clock, boot: int) -> None:
         self._segments = segments
         self._clock = clock
+        self._lock = threading.RLock()
         self.boot = boot
 
     @property
@@ -91,17 +93,19 @@ class Log:
         Raises LogUnavailable (nothing is then appended) and MalformedError for a body that is not the kind's.
         """
         segments = self._segments
-        seq = segments.size
-        data = encode(
-            kind=kind,
-            seq=seq,
-            prev=segments.last_hash,
-            boot=self.boot,
-            moment=moment or self._clock(),
-            body=body,
-        )
-        leaf = leaf_hash(data)
-        segments.append(data, leaf, vital=vital or kind is not Kind.READING)
+        # A commit in another thread may append what it found.
+        with self._lock:
+            seq = segments.size
+            data = encode(
+                kind=kind,
+                seq=seq,
+                prev=segments.last_hash,
+                boot=self.boot,
+                moment=moment or self._clock(),
+                body=body,
+            )
+            leaf = leaf_hash(data)
+            segments.append(data, leaf, vital=vital or kind is not Kind.READING)
         return Appended(seq=seq, hash=leaf, data=data)
 
     def event(self, code: str, severity: int, subject: str, text: str) -> Appended:

@@ -51,8 +51,10 @@ class GuardedSigner:
     teaches it the log's newest checkpoint with adopt().
     """
 
-    def __init__(self, signer: Signer, path: Path) -> None:
+    def __init__(self, signer: Signer, path: Path, name: str | None = None) -> None:
         self._signer = signer
+        #: The key's name in signature lines; None takes the origin. All epochs of a log are signed under one name.
+        self._key_name = name
         self._path = path
         self._slots = TwoSlots(path)
         self._busy = threading.Lock()
@@ -94,8 +96,9 @@ class GuardedSigner:
             # A crash here: nothing is remembered, nothing was signed.
             self._remember(origin, Signed(size=size, root=root))
             # A crash here: remembered, unsigned; the same checkpoint, or a larger one, may still be signed.
-            note = sign_note(text, origin, self._signer)
-            if not open_note(note, [VerifierKey.of(origin, self.public_key)]):
+            name = self._key_name or origin
+            note = sign_note(text, name, self._signer)
+            if not open_note(note, [VerifierKey.of(name, self.public_key)]):
                 raise SignerError(f"key {self.uri}: its signature names another key")
             return note
         finally:

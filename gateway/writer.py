@@ -1,0 +1,216 @@
+"""The log inside the event loop: takes entries, commits them in groups, signs checkpoints, tells who waits.
+
+The order is the promise of the whole gateway, and each step waits for the one before::
+
+    append      written at once: a killed process loses nothing
+    commit      durable: a power cut loses nothing; from here on the entry may leave
+    sign        only durable entries are signed
+    checkpoint  the signed note is durable before it leaves
+
+When the log takes nothing (disk full, read-only, failing), readings are counted, not queued: a gap entry names them
+when it takes entries again. When the key store is away, entries go on and are covered by the first checkpoint after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gateway.errors import LogUnavailable, SignerError
+from gateway.log.entry import ALARM, INFORMATION, Kind
+from gateway.log.log import Appended, Log
+from gateway.reading import Clock, Moment
+from gateway.task import Progress
+
+_log = logging.getLogger(__name__)
+#: How long a signature may take before the key store counts as away.
+SIGN_DEADLINE_S = 30.0
+#: How soon a failed commit or signature is tried again.
+RETRY_S = 5.0
+
+
+class CheckpointSigner(Protocol):
+    """What signs checkpoints; ``gateway.log.signer_state.GuardedSigner`` is one."""
+
+    def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
+        """The signed note. Blocks. Raises SignerError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """When to commit and when to sign, whichever comes first."""
+
+    commit_ms: int
+    commit_entries: int
+    checkpoint_ms: int
+    checkpoint_entries: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Lost:
+    """Readings of one meter that the log did not take."""
+
+    first: Moment
+    last: Moment
+    count: int
+    reason: str
+
+
+class Writer:
+    """The only one who appends, commits and signs. *durable* is called after each commit and each checkpoint."""
+
+    def __init__(
+        self, log: Log, signer: CheckpointSigner, policy: Policy, clock: Clock, durable: Callable[[], None]
+    ) -> None:
+        self.log = log
+        self.policy = policy
+        #: What keeps the log or the key store from working, for status; empty when all is well.
+        self.troubles: dict[str, str] = {}
+        self._signer = signer
+        self._clock = clock
+        self._durable = durable
+        self._lost: dict[str, _Lost] = {}
+        self._work = asyncio.Event()
+        self._urgent = False
+        self._committed_size = log.durable_size
+        self._disk = ThreadPoolExecutor(1, "disk")
+        self._key_store = ThreadPoolExecutor(1, "key-store")
+
+    def append(self, kind: Kind, body: list[Any], moment: Moment | None = None, *, urgent: bool = False) -> Appended:
+        """Appends one entry; *urgent* commits at once. Raises LogUnavailable."""
+        try:
+            self._settle_lost()
+            appended = self.log.append(kind, body, moment)
+        except LogUnavailable as error:
+            self._trouble("log", str(error))
+            self._work.set()
+            raise
+        self._clear("log")
+        self._urgent = self._urgent or urgent or not self.policy.commit_ms
+        if self._urgent or self.log.size - self._committed_size >= self.policy.commit_entries:
+            self._work.set()
+        return appended
+
+    def append_reading(self, meter: str, body: list[Any], moment: Moment) -> Appended | None:
+        """Appends a reading; None when the log takes none, and the loss is then named in a gap entry later."""
+        try:
+            return self.append(Kind.READING, body, moment)
+        except LogUnavailable as error:
+            lost = self._lost.setdefault(meter, _Lost(first=moment, last=moment, count=0, reason=str(error)))
+            lost.count += 1
+            lost.last = moment
+            return None
+
+    def event(self, code: str, severity: int, subject: str, text: str) -> None:
+        """Appends an event, at once durable when it is an alarm; the system log has it in any case."""
+        _log.log((logging.INFO, logging.WARNING, logging.ERROR)[severity], "%s %s: %s", code, subject, text)
+        try:
+            self.append(Kind.EVENT, [code, severity, subject, text[:1000]], urgent=severity == ALARM)
+        except LogUnavailable as error:
+            _log.error("event %s could not be written: %s", code, error)
+
+    def _settle_lost(self) -> None:
+        for meter in list(self._lost):
+            lost = self._lost[meter]
+            body = [meter, lost.first.wall_ms, lost.last.wall_ms, lost.count, f"not stored: {lost.reason}"]
+            self.log.append(Kind.GAP, body, vital=True)
+            del self._lost[meter]
+            self._urgent = True
+
+    async def run_commits(self, progress: Progress) -> None:
+        """Commits in groups until it is cancelled."""
+        while True:
+            timeout = self.policy.commit_ms / 1000 or None
+            try:
+                await asyncio.wait_for(self._work.wait(), min(timeout or RETRY_S, RETRY_S * 2))
+            except TimeoutError:
+                pass
+            self._work.clear()
+            ok = await self.commit()
+            progress.mark()
+            if not ok:
+                await asyncio.sleep(RETRY_S)
+
+    async def commit(self) -> bool:
+        """Makes all that was appended durable; False when the disk refused."""
+        self._urgent = False
+        loop = asyncio.get_running_loop()
+        before = self.log.durable_size
+        try:
+            self._committed_size = await loop.run_in_executor(self._disk, self.log.commit)
+        except LogUnavailable as error:
+            self._trouble("log", str(error))
+            return False
+        self._clear("log")
+        if self._committed_size != before:
+            self._durable()
+        try:
+            await loop.run_in_executor(self._disk, self.log.prepare)
+        except LogUnavailable as error:
+            if self._trouble("disk", str(error)):
+                self.event("disk-full", ALARM, "log", f"{error}; free some space, what is left is kept for alarms")
+            return True
+        if self._clear("disk"):
+            self.event("disk-full-over", INFORMATION, "log", "there is room for the next segment again")
+        return True
+
+    async def run_checkpoints(self, progress: Progress) -> None:
+        """Signs checkpoints when they are due, also when nothing was read, until it is cancelled."""
+        look_s = min(self.policy.checkpoint_ms / 1000, 1.0)
+        loop = asyncio.get_running_loop()
+        signed_size, due_s = -1, 0.0
+        while True:
+            full = self.log.durable_size - signed_size >= self.policy.checkpoint_entries
+            if full or loop.time() >= due_s:
+                signed = await self.checkpoint()
+                due_s = loop.time() + (self.policy.checkpoint_ms / 1000 if signed else RETRY_S)
+                signed_size = self.log.durable_size if signed else signed_size
+            progress.mark()
+            await asyncio.sleep(look_s)
+
+    async def checkpoint(self) -> bool:
+        """Signs the durable tree and stores the note; False when the key store or the disk is away."""
+        loop = asyncio.get_running_loop()
+        tree = self.log.durable_tree()
+        signing = loop.run_in_executor(
+            self._key_store, self._signer.sign_checkpoint, self.log.origin, tree.size, tree.root()
+        )
+        try:
+            # Shielded: a signature that comes late must not be lost half-way through its own bookkeeping.
+            note = await asyncio.wait_for(asyncio.shield(signing), SIGN_DEADLINE_S)
+            await loop.run_in_executor(self._disk, self.log.checkpoint, note)
+        except (SignerError, LogUnavailable) as error:
+            self._trouble("key", f"no checkpoint at size {tree.size}: {error}")
+            return False
+        except TimeoutError:
+            self._trouble("key", f"no checkpoint at size {tree.size}: no answer within {SIGN_DEADLINE_S:.0f} s")
+            return False
+        self._clear("key")
+        self._durable()
+        return True
+
+    async def finish(self) -> None:
+        """The last commit and the last checkpoint; then the log may be closed."""
+        await self.commit()
+        await self.checkpoint()
+        self._disk.shutdown(wait=True)
+        self._key_store.shutdown(wait=False, cancel_futures=True)
+
+    def _trouble(self, what: str, text: str) -> bool:
+        """Notes a trouble; True when it is new."""
+        new = what not in self.troubles
+        if new:
+            _log.error("%s", text)
+        self.troubles[what] = text
+        return new
+
+    def _clear(self, what: str) -> bool:
+        """Notes that a trouble is over; True when there was one."""
+        if self.troubles.pop(what, None) is None:
+            return False
+        _log.warning("%s: works again", what)
+        return True
