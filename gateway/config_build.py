@@ -31,7 +31,13 @@ from gateway.config_yaml import Node, Problems
 
 T = TypeVar("T")
 
-_KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels")
+KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels")
+LOG_KEYS = {"commit": ("seconds", "entries"), "checkpoint": ("seconds", "entries"), "retain": ("days", "free_mb")}
+_LOG_EXAMPLES = {
+    "commit": "{seconds: 10, entries: 64}",
+    "checkpoint": "{seconds: 60, entries: 256}",
+    "retain": "{days: 400, free_mb: 200}",
+}
 _EXAMPLE = "origin: meters.example.org/roof-7"
 _STATE_DIR = "/var/lib/meter-gateway"
 _KEY_URI = ("file", "device-key.pem")
@@ -41,7 +47,7 @@ def build(
     root: Node, file: Path, digest: bytes, problems: Problems, catalogue: Catalogue, credentials: str | None
 ) -> tuple[Config, Files]:
     """The config, to be used only if *problems* is still empty, and the files that it names."""
-    top = Section(root, "", problems, _KEYS, _EXAMPLE)
+    top = Section(root, "", problems, KEYS, _EXAMPLE)
     origin = top.need("origin", kinds.ORIGIN)
     files = _files(top, file, credentials)
     world = World(problems=problems, catalogue=catalogue, files=files)
@@ -89,17 +95,11 @@ def _key(top: Section, world: World) -> KeyConfig:
 
 
 def _log(top: Section, problems: Problems) -> LogConfig:
-    commit_example, checkpoint_example = "{seconds: 10, entries: 64}", "{seconds: 60, entries: 256}"
-    section = Section(
-        top.node("log"), "log", problems, ("commit", "checkpoint", "retain"), f"{{commit: {commit_example}}}"
+    section = Section(top.node("log"), "log", problems, tuple(LOG_KEYS), f"{{commit: {_LOG_EXAMPLES['commit']}}}")
+    commit, checkpoint, retain = (
+        Section(section.node(key), section.place(key), problems, keys, _LOG_EXAMPLES[key])
+        for key, keys in LOG_KEYS.items()
     )
-
-    def part(key: str, keys: tuple[str, ...], example: str) -> Section:
-        return Section(section.node(key), section.place(key), problems, keys, example)
-
-    commit = part("commit", ("seconds", "entries"), commit_example)
-    checkpoint = part("checkpoint", ("seconds", "entries"), checkpoint_example)
-    retain = part("retain", ("days", "free_mb"), "{days: 400, free_mb: 200}")
     return LogConfig(
         commit=CommitConfig(
             ms=commit.either("seconds", kinds.COMMIT_SECONDS, 10_000),

@@ -15,14 +15,15 @@ from gateway.config_yaml import Node
 CHANNEL_EXAMPLE = "{name: local, directory: channel}"
 _MQTT_KEYS = ("topic", "tls", "client_id", "password_file", "window")
 _DIRECTORY_KEYS = ("keep_mb",)
-_KEYS = ("name", "mqtt", "directory", *_MQTT_KEYS, *_DIRECTORY_KEYS)
+CHANNEL_KEYS = ("name", "mqtt", "directory", *_MQTT_KEYS, *_DIRECTORY_KEYS)
+TLS_KEYS = ("ca", "cert", "key")
 _WINDOW = 20
 _KEEP_MB = 64
 
 
 def read_channel(node: Node, path: str, world: World) -> ChannelConfig:
     """One item of ``channels``."""
-    section = Section(node, path, world.problems, _KEYS, CHANNEL_EXAMPLE)
+    section = Section(node, path, world.problems, CHANNEL_KEYS, CHANNEL_EXAMPLE)
     name = section.need("name", kinds.name("utility"))
     if section.good("name"):
         world.unique(section, "name", ("channel", name), f"another channel is named {name} already; each needs its own")
@@ -75,8 +76,7 @@ def _tls(channel: Section, url: MqttUrl, world: World) -> TlsConfig | None:
         return None
     if channel.good("mqtt") and not url.tls:
         channel.refuse_key("tls", "the URL mqtt:// is without TLS; write mqtts://, or remove tls")
-    keys = ("ca", "cert", "key")
-    section = Section(channel.node("tls"), channel.place("tls"), world.problems, keys, "{ca: ca.pem}")
+    section = Section(channel.node("tls"), channel.place("tls"), world.problems, TLS_KEYS, "{ca: ca.pem}")
     for given, other in (("cert", "key"), ("key", "cert")):
         if section.has(given) and not section.has(other):
             section.refuse_key(given, f"given without {other}; a client certificate needs both")

@@ -133,10 +133,15 @@ def _mqtt_url(value: str) -> MqttUrl | None:
         raise Refused(f"found {clip(slash + path_part)} behind the host; the topic belongs under the key topic")
     tls = scheme == "mqtts"
     address = _address(host, MQTTS_PORT if tls else MQTT_PORT)
-    username = unquote(user) if at else None  # bytes that are not UTF-8 become U+FFFD, refused below
-    if address is None or (username is not None and not (username.isprintable() and "\ufffd" not in username)):
+    username = unquote(user) if at else None
+    if address is None or not _is_user(username):
         return None
     return MqttUrl(host=address[0], port=address[1], tls=tls, username=username)
+
+
+def _is_user(name: str | None) -> bool:
+    """Percent-encoded bytes that are no UTF-8 text have become U+FFFD."""
+    return name is None or (name.isprintable() and "\N{REPLACEMENT CHARACTER}" not in name)
 
 
 MQTT = text(

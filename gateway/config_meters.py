@@ -15,15 +15,15 @@ BUS_EXAMPLE = '{name: lan, tcp: "192.0.2.20:502"}'
 METER_EXAMPLE = "{name: main, model: eastron-sdm630, bus: lan, unit: 1}"
 _BUS_KINDS = ("serial", "tcp", "rtu_over_tcp", "simulator")
 _LINE_KEYS = ("baud", "parity", "stop_bits")
-_BUS_KEYS = ("name", *_BUS_KINDS, *_LINE_KEYS, "timeout")
-_METER_KEYS = ("name", "model", "bus", "unit", "every", "points")
+BUS_KEYS = ("name", *_BUS_KINDS, *_LINE_KEYS, "timeout")
+METER_KEYS = ("name", "model", "bus", "unit", "every", "points")
 _EVERY_MS = 10_000
 _STABLE = "/dev/serial/by-id/"
 
 
 def read_bus(node: Node, path: str, world: World) -> BusConfig:
     """One item of ``buses``."""
-    section = Section(node, path, world.problems, _BUS_KEYS, BUS_EXAMPLE)
+    section = Section(node, path, world.problems, BUS_KEYS, BUS_EXAMPLE)
     name = section.need("name", kinds.name("cabinet"))
     if section.good("name"):
         world.unique(section, "name", ("bus", name), f"another bus is named {name} already; each needs its own name")
@@ -86,7 +86,7 @@ def _address(section: Section, kind: str, world: World) -> tuple[str, int] | tup
 
 def read_meter(node: Node, path: str, world: World, buses: tuple[str, ...]) -> MeterConfig:
     """One item of ``meters``; *buses* are the names it may refer to."""
-    section = Section(node, path, world.problems, _METER_KEYS, METER_EXAMPLE)
+    section = Section(node, path, world.problems, METER_KEYS, METER_EXAMPLE)
     name = section.need("name", kinds.name("main"))
     if section.good("name"):
         world.unique(section, "name", ("meter", name), f"another meter is named {name} already; each needs its own")

@@ -1,0 +1,185 @@
+"""Good configs: what each key becomes, what the defaults are, and that every example can be used."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway import config_build, config_channels, config_meters
+from gateway.config import (
+    BusConfig,
+    ChannelConfig,
+    CheckpointConfig,
+    CommitConfig,
+    KeyConfig,
+    LogConfig,
+    MeterConfig,
+    MqttUrl,
+    RetainConfig,
+    SerialConfig,
+    TlsConfig,
+    load,
+)
+from tests.config_text import EXAMPLE, MINIMAL, SmallCatalogue, load_text
+from tests.parts import ROOT
+
+
+def uncommented(text: str) -> str:
+    """The example with its commented-out items switched on: they begin with ``# -`` or are indented further."""
+    return re.sub(r"^( *)# (- |  )", r"\1\2", text, flags=re.MULTILINE)
+
+
+def test_the_example_is_a_good_config_without_warnings():
+    """`make run` starts with the example as it stands: three simulated meters of three families, one directory."""
+    config = load(EXAMPLE, SmallCatalogue(), look=True)
+    assert config.origin == "meters.example.org/demo-house"
+    assert config.state_dir == ROOT / "run"
+    assert [meter.model for meter in config.meters] == ["eastron-sdm630", "carlo-gavazzi-em340", "sunspec-203"]
+    assert {bus.kind for bus in config.buses} == {"simulator"}
+    assert [channel.directory for channel in config.channels] == [ROOT / "run" / "channel"]
+    assert config.log.checkpoint.ms == 10_000
+    assert config.warnings == ()
+
+
+def test_every_commented_example_can_be_switched_on(tmp_path):
+    """An installer who removes the comment signs of the example gets a good config with all kinds of parts."""
+    text = uncommented(EXAMPLE.read_text())
+    config = load_text(tmp_path, text, credentials="/run/credentials/meter-gateway.service")
+    assert [bus.kind for bus in config.buses] == ["simulator", "serial", "tcp", "rtu_over_tcp"]
+    assert [meter.name for meter in config.meters] == ["main", "heat-pump", "roof", "garage", "workshop"]
+    assert [channel.name for channel in config.channels] == ["local", "stick", "house", "utility", "cloud"]
+
+
+def test_a_minimal_config_has_the_documented_defaults(tmp_path):
+    """Only the origin is needed; everything else has the default of the contract."""
+    config = load_text(tmp_path, MINIMAL)
+    assert config.path == tmp_path / "config.yaml"
+    assert config.digest == hashlib.sha256(MINIMAL.encode()).digest()
+    assert config.state_dir == Path("/var/lib/meter-gateway")
+    assert config.key == KeyConfig(uri="file:/var/lib/meter-gateway/device-key.pem")
+    assert config.log == LogConfig(
+        commit=CommitConfig(ms=10_000, entries=64),
+        checkpoint=CheckpointConfig(ms=60_000, entries=256),
+        retain=RetainConfig(days=400, free_mb=200),
+    )
+    assert (config.buses, config.meters, config.channels) == ((), (), ())
+
+
+def test_each_kind_of_bus_becomes_its_value(tmp_path):
+    """Serial with its line, Modbus TCP with and without port, RTU over TCP, a simulator, and a time-out."""
+    text = """
+origin: example.org/a
+buses:
+  - {name: a, serial: /dev/serial/by-id/x, baud: 19200, parity: even, stop_bits: 2, timeout: 0.25}
+  - {name: b, tcp: 192.0.2.20}
+  - {name: c, tcp: "[2001:db8::1]:1502"}
+  - {name: d, rtu_over_tcp: box.lan:4196}
+  - {name: e, simulator: true}
+"""
+    line = SerialConfig(device="/dev/serial/by-id/x", baud=19200, parity="even", stop_bits=2)
+    none = {"serial": None, "host": None, "port": None, "timeout_ms": None}
+    assert load_text(tmp_path, text).buses == (
+        BusConfig(**none | {"name": "a", "kind": "serial", "serial": line, "timeout_ms": 250}),
+        BusConfig(**none | {"name": "b", "kind": "tcp", "host": "192.0.2.20", "port": 502}),
+        BusConfig(**none | {"name": "c", "kind": "tcp", "host": "2001:db8::1", "port": 1502}),
+        BusConfig(**none | {"name": "d", "kind": "rtu_over_tcp", "host": "box.lan", "port": 4196}),
+        BusConfig(**none | {"name": "e", "kind": "simulator"}),
+    )
+
+
+def test_meters_have_points_only_when_listed(tmp_path):
+    """`points` left out is None, the model's default; `every` is exact to the millisecond, and 10 s by default."""
+    text = """
+origin: example.org/a
+state_dir: state
+buses: [{name: lan, tcp: 192.0.2.20}]
+meters:
+  - {name: no, model: eastron-sdm630, bus: lan, unit: 247, every: 0.125, points: [power_total, import_total]}
+  - {name: "2", model: own/workshop.yaml, bus: lan, unit: 1, points: [own_point]}
+"""
+    model = str(tmp_path / "state/own/workshop.yaml")
+    points = ("power_total", "import_total")
+    assert load_text(tmp_path, text).meters == (
+        MeterConfig(name="no", model="eastron-sdm630", bus="lan", unit=247, every_ms=125, points=points),
+        MeterConfig(name="2", model=model, bus="lan", unit=1, every_ms=10_000, points=("own_point",)),
+    )
+
+
+def test_an_mqtt_channel_has_absolute_paths_and_no_secret(tmp_path):
+    """Files are relative to state_dir, credentials come from systemd's directory, ports have their defaults."""
+    text = """
+origin: example.org/a
+state_dir: state
+channels:
+  - name: utility
+    mqtt: mqtts://ann%40example.org@broker.example.org
+    topic: energy/roof-7
+    tls: {ca: ca.pem, cert: /etc/client.pem, key: credential:client-key}
+    client_id: roof-7
+    password_file: credential:mqtt-password
+    window: 5
+"""
+    credentials = tmp_path / "credentials"
+    url = MqttUrl(host="broker.example.org", port=8883, tls=True, username="ann@example.org")
+    (channel,) = load_text(tmp_path, text, credentials=str(credentials)).channels
+    assert channel == ChannelConfig(
+        name="utility",
+        kind="mqtt",
+        url=url,
+        topic="energy/roof-7",
+        tls=TlsConfig(ca=tmp_path / "state/ca.pem", cert=Path("/etc/client.pem"), key=credentials / "client-key"),
+        client_id="roof-7",
+        password_file=credentials / "mqtt-password",
+        window=5,
+        directory=None,
+        keep_mb=64,
+    )
+    assert str(url) == "mqtts://ann%40example.org@broker.example.org:8883"
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:key.pem", "/s/key.pem"),
+        ("file:/etc/key.pem", "/etc/key.pem"),
+        ("file:///etc/key.pem", "/etc/key.pem"),
+        ("file:../key.pem", "/key.pem"),
+        ("file:credential:device-key", "/c/device-key"),
+    ],
+)
+def test_the_key_uri_is_absolute(tmp_path, uri, path):
+    """Whoever opens the key needs to know neither state_dir nor systemd's credentials."""
+    text = f"origin: example.org/a\nstate_dir: /s\nkey: {{uri: '{uri}'}}\n"
+    assert load_text(tmp_path, text, credentials="/c").key.uri == f"file:{path}"
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path):
+    """Editors on other systems add them."""
+    config = load_text(tmp_path, b"\xef\xbb\xbforigin: example.org/a\r\nstate_dir: s\r\n")
+    assert (config.origin, config.state_dir) == ("example.org/a", tmp_path / "s")
+
+
+def test_a_relative_config_path_gives_absolute_values(tmp_path, monkeypatch):
+    """The gateway may change its directory after the start."""
+    (tmp_path / "config.yaml").write_text("origin: example.org/a\nstate_dir: s\n")
+    monkeypatch.chdir(tmp_path)
+    config = load(Path("config.yaml"), SmallCatalogue())
+    assert (config.path, config.state_dir) == (tmp_path / "config.yaml", tmp_path / "s")
+
+
+def test_the_reference_names_every_key():
+    """docs/config.md has a row for each key that the readers accept."""
+    rows = set(re.findall(r"^\| `([a-z_.]+)`", (ROOT / "docs/config.md").read_text(), flags=re.MULTILINE))
+    keys = {
+        *(f"buses.{key}" for key in config_meters.BUS_KEYS),
+        *(f"meters.{key}" for key in config_meters.METER_KEYS),
+        *(f"channels.{key}" for key in config_channels.CHANNEL_KEYS if key != "tls"),
+        *(f"channels.tls.{key}" for key in config_channels.TLS_KEYS),
+        *(key for key in config_build.KEYS if key not in {"key", "log", "buses", "meters", "channels"}),
+        *(f"log.{part}.{key}" for part, keys in config_build.LOG_KEYS.items() for key in keys),
+        "key.uri",
+    }
+    assert rows == keys
