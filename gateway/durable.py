@@ -67,6 +67,18 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     sync_directory(path.parent)
 
 
+def write_replacing(path: Path, data: bytes) -> None:
+    """Readers see the old content of *path* or all of *data*; a crash may leave anything until sync_everything()."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    temporary.rename(path)
+
+
+def sync_everything() -> None:
+    """On return, all that was written before survives a power cut (sync(2)); it does not report write errors."""
+    os.sync()
+
+
 def create_exclusively(path: Path, data: bytes, mode: int = 0o644) -> None:
     """On return, the new file *path* holds *data*, durably; a crash leaves no *path*, or all of it.
 

@@ -1,0 +1,236 @@
+"""The log as a directory that any static web server can serve: C2SP tlog-tiles.
+
+==============================  ======================================================================================
+file                            content
+==============================  ======================================================================================
+``checkpoint``                  the signed checkpoint; it says which of the others count
+``tile/<L>/<N>``                256 hashes of 32 bytes: hash i is the root over the leaves
+                                ``(256 N + i) 256^L`` up to ``(256 N + i + 1) 256^L``
+``tile/<L>/<N>.p/<W>``          the same, not full yet: W hashes, 1 to 255
+``tile/entries/<N>``            256 entries, each after its length (2 bytes, big-endian)
+``tile/entries/<N>.p/<W>``      the same, not full yet: W entries
+==============================  ======================================================================================
+
+N is written in groups of three digits, all but the last behind an x: 1234067 is ``x001/x234/067``. A log of size s has
+``s // 256^(L+1)`` full tiles at level L, and one of width ``s // 256^L mod 256`` where that is not 0; nothing is hashed
+upwards from a tile that is not full. Only an entry is hashed, never its length. Tiles and bundles that are not full
+stay as long as the full one is not there, for readers that still hold an earlier checkpoint.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from gateway.durable import make_directory, sync_everything, write_atomically, write_replacing
+from gateway.errors import ConfigError, LogUnavailable, MalformedError, TamperError
+from gateway.log.note import Checkpoint, parse_checkpoint
+from gateway.log.tree import HASH_SIZE, Frontier, leaf_hash
+
+WIDTH = 256
+ENTRIES = "entries"
+MAX_BUNDLE = WIDTH * (2 + 65_535)
+
+#: Yields the log's entries from this seq on.
+ReadFrom = Callable[[int], Iterable[bytes]]
+
+
+def tile_path(level: int | str, index: int, width: int = WIDTH) -> str:
+    """Path of a tile below the directory; *level* ``entries`` names a bundle."""
+    groups, rest = f"{index % 1000:03}", index // 1000
+    while rest:
+        groups, rest = f"x{rest % 1000:03}/{groups}", rest // 1000
+    return f"tile/{level}/{groups}" + (f".p/{width}" if width < WIDTH else "")
+
+
+def encode_bundle(entries: Iterable[bytes]) -> bytes:
+    """The bundle of these entries."""
+    return b"".join(struct.pack(">H", len(entry)) + entry for entry in entries)
+
+
+def edge_widths(size: int) -> list[int]:
+    """Width of the tile that is not full, by level; 0 where there is none."""
+    widths = []
+    while size:
+        widths.append(size % WIDTH)
+        size //= WIDTH
+    return widths
+
+
+def edge_root(rows: list[list[bytes]]) -> bytes:
+    """The root of the tree whose tiles that are not full hold these hashes, by level."""
+    size, hashes = 0, list[bytes]()
+    for level, row in reversed(list(enumerate(rows))):
+        frontier = Frontier()
+        frontier.extend(row)
+        size += len(row) << 8 * level
+        hashes += frontier.hashes()
+    return Frontier.restore(size, hashes).root()
+
+
+def row_root(row: list[bytes]) -> bytes:
+    """The root over the hashes of one tile."""
+    frontier = Frontier()
+    frontier.extend(row)
+    return frontier.root()
+
+
+def split_tile(data: bytes) -> list[bytes]:
+    """The hashes of a tile. Raises MalformedError for a length that is not a multiple of 32."""
+    if len(data) % HASH_SIZE:
+        raise MalformedError(f"a tile of {len(data)} bytes, which is not a multiple of {HASH_SIZE}")
+    return [data[start : start + HASH_SIZE] for start in range(0, len(data), HASH_SIZE)]
+
+
+def write_tiles(
+    directory: Path, origin: str, read: ReadFrom, note: bytes, progress: Callable[[int], None] = lambda _done: None
+) -> int:
+    """Exports the log up to the checkpoint *note* into *directory*, or extends the export that is there.
+
+    Returns how many entries were read. Only what is new since the last export is written; memory does not grow with
+    the log, and a reader sees a whole old export or a whole new one. *progress* is told how many entries are done.
+
+    Raises ConfigError for a directory with something else in it, TamperError when the log does not lead to the
+    checkpoint, or does not extend what was exported before, LogUnavailable when the disk takes no more.
+    """
+    new = parse_checkpoint(note)
+    if new.origin != origin:
+        raise TamperError(f"the checkpoint to export is of the log {new.origin!r}, not of {origin!r}")
+    try:
+        old = _earlier(directory, new)
+        start = _write(directory, read, new, old, progress)
+        # A crash before this line: the old checkpoint holds, tiles beyond it are written again by the next export.
+        sync_everything()
+        write_atomically(directory / "checkpoint", note)
+        _remove_superseded(directory, 0 if old is None else old.size, new.size)
+    except OSError as error:
+        raise LogUnavailable(f"export {directory}: {error.strerror or error} ({error.filename})") from error
+    return new.size - start
+
+
+def _earlier(directory: Path, new: Checkpoint) -> Checkpoint | None:
+    """The checkpoint exported before; it must be one that *new* can extend."""
+    make_directory(directory)
+    try:
+        old = parse_checkpoint((directory / "checkpoint").read_bytes())
+    except FileNotFoundError:
+        strange = sorted(item.name for item in directory.iterdir() if item.name not in ("tile", ".checkpoint.tmp"))
+        if strange:
+            raise ConfigError(f"export {directory}: holds {strange[0]!r}; name an empty or a new directory") from None
+        return None
+    except MalformedError as error:
+        raise ConfigError(f"export {directory}: its checkpoint is none ({error}); name an empty directory") from error
+    if old.origin != new.origin:
+        raise ConfigError(f"export {directory}: holds the log {old.origin!r}; name another directory")
+    if old.size > new.size:
+        raise TamperError(f"export {directory}: holds {old.size} entries, the log only {new.size}: it was rolled back")
+    if old.size == new.size and old.root != new.root:
+        raise TamperError(f"export {directory}: holds other entries under the same size of {old.size}")
+    return old
+
+
+def _write(
+    directory: Path, read: ReadFrom, new: Checkpoint, old: Checkpoint | None, progress: Callable[[int], None]
+) -> int:
+    rows = _resumed(directory, old) if old else None
+    writer = _Writer(directory, rows or [])
+    start = writer.size
+    entries = iter(read(start))
+    while writer.size < new.size:
+        bundle = list(islice(entries, min(WIDTH, new.size - writer.size)))
+        if not bundle:
+            raise TamperError(f"the log ends at entry {writer.size}, the checkpoint covers {new.size}", seq=writer.size)
+        leaves = [leaf_hash(entry) for entry in bundle]
+        if old and writer.size <= old.size < writer.size + len(bundle):
+            _require_root([leaves[: old.size - writer.size], *writer.rows[1:]], old, f"what {directory} holds")
+        writer.add(bundle, leaves)
+        progress(writer.size)
+    writer.finish()
+    _require_root(writer.rows, new, "the checkpoint to export")
+    return start
+
+
+def _require_root(rows: list[list[bytes]], checkpoint: Checkpoint, what: str) -> None:
+    if edge_root(rows) != checkpoint.root:
+        raise TamperError(f"the log's first {checkpoint.size} entries do not lead to the root of {what}")
+
+
+def _resumed(directory: Path, old: Checkpoint) -> list[list[bytes]] | None:
+    """The rows at the last full bundle of the export; None when its edge is damaged: all is written again."""
+    try:
+        rows = [
+            split_tile((directory / tile_path(level, old.size // WIDTH ** (level + 1), width)).read_bytes())
+            if width
+            else []
+            for level, width in enumerate(edge_widths(old.size))
+        ]
+        if edge_root(rows) != old.root:
+            return None
+    except (FileNotFoundError, MalformedError):
+        return None
+    # The last bundle is written anew with the entries that came since.
+    return [[], *rows[1:]]
+
+
+class _Writer:
+    """Writes each tile once it is full, and the others at the end."""
+
+    def __init__(self, directory: Path, rows: list[list[bytes]]) -> None:
+        self._directory = directory
+        #: Hashes of the tile that is not full, by level.
+        self.rows = rows
+        self.size = sum(len(row) << 8 * level for level, row in enumerate(rows))
+        self._bundle: list[bytes] = []
+
+    def add(self, bundle: list[bytes], leaves: list[bytes]) -> None:
+        """Adds up to 256 entries; fewer only once, at the end."""
+        self._bundle = bundle
+        level, hashes = 0, leaves
+        self.size += len(bundle)
+        if len(bundle) == WIDTH:
+            self._put(tile_path(ENTRIES, self.size // WIDTH - 1), encode_bundle(bundle))
+        while True:
+            if level == len(self.rows):
+                self.rows.append([])
+            row = self.rows[level]
+            row += hashes
+            if len(row) < WIDTH:
+                return
+            level += 1
+            self._put(tile_path(level - 1, self.size // WIDTH**level - 1), b"".join(row))
+            hashes = [row_root(row)]
+            row.clear()
+
+    def finish(self) -> None:
+        """Writes what is not full."""
+        for level, row in enumerate(self.rows):
+            if row:
+                self._put(tile_path(level, self.size // WIDTH ** (level + 1), len(row)), b"".join(row))
+        if self.rows and self.rows[0]:
+            self._put(tile_path(ENTRIES, self.size // WIDTH, len(self.rows[0])), encode_bundle(self._bundle))
+
+    def _put(self, name: str, data: bytes) -> None:
+        path = self._directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_replacing(path, data)
+
+
+def _remove_superseded(directory: Path, old_size: int, new_size: int) -> None:
+    """Removes the partial tiles of the old edge that are full now."""
+    for name in _old_edges(old_size, new_size):
+        folder = directory / f"{name}.p"
+        if folder.is_dir():
+            for item in folder.iterdir():
+                item.unlink()
+            folder.rmdir()
+
+
+def _old_edges(old_size: int, new_size: int) -> Iterator[str]:
+    for level in range(len(edge_widths(old_size))):
+        index = old_size // WIDTH ** (level + 1)
+        if index < new_size // WIDTH ** (level + 1):
+            yield tile_path(level, index)
+            if level == 0:
+                yield tile_path(ENTRIES, index)
