@@ -54,9 +54,10 @@ class Supervisor:
             began_s = time.monotonic()
             try:
                 await run(self._progress[name])
-                return
-            except Exception:
+            except Exception:  # noqa: BLE001  (the supervisor: the one place where any fault may end)
                 _log.exception("task %s failed; it starts again in %.1f s", name, backoff_s)
+            else:
+                return
             if time.monotonic() - began_s > BACKOFF_S_MAX:
                 backoff_s = BACKOFF_S_MIN
             await asyncio.sleep(backoff_s)

@@ -14,6 +14,7 @@ when it takes entries again. When the key store is away, entries go on and are c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -95,15 +96,11 @@ class Writer:
             self._work.set()
         return appended
 
-    def append_reading(self, meter: str, body: list[Any], moment: Moment) -> Appended | None:
-        """Appends a reading; None when the log takes none, and the loss is then named in a gap entry later."""
-        try:
-            return self.append(Kind.READING, body, moment)
-        except LogUnavailable as error:
-            lost = self._lost.setdefault(meter, _Lost(first=moment, last=moment, count=0, reason=str(error)))
-            lost.count += 1
-            lost.last = moment
-            return None
+    def lost(self, meter: str, moment: Moment, reason: str) -> None:
+        """Counts a reading that the log did not take; a gap entry names it as soon as the log takes entries."""
+        lost = self._lost.setdefault(meter, _Lost(first=moment, last=moment, count=0, reason=reason))
+        lost.count += 1
+        lost.last = moment
 
     def event(self, code: str, severity: int, subject: str, text: str) -> None:
         """Appends an event, at once durable when it is an alarm; the system log has it in any case."""
@@ -123,17 +120,16 @@ class Writer:
 
     async def run_commits(self, progress: Progress) -> None:
         """Commits in groups until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        commit_s = self.policy.commit_ms / 1000
+        due_s = loop.time() + commit_s
         while True:
-            timeout = self.policy.commit_ms / 1000 or None
-            try:
-                await asyncio.wait_for(self._work.wait(), min(timeout or RETRY_S, RETRY_S * 2))
-            except TimeoutError:
-                pass
-            self._work.clear()
-            ok = await self.commit()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._work.wait(), min(max(due_s - loop.time(), 0.0) or RETRY_S, RETRY_S))
             progress.mark()
-            if not ok:
-                await asyncio.sleep(RETRY_S)
+            if self._work.is_set() or loop.time() >= due_s:
+                self._work.clear()
+                due_s = loop.time() + (commit_s if await self.commit() else RETRY_S)
 
     async def commit(self) -> bool:
         """Makes all that was appended durable; False when the disk refused."""

@@ -7,7 +7,7 @@ and one recovery entry per cut. So the log tells its own history.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,7 @@ def open_log(
     clock: Clock,
     boot_id: bytes,
     *,
-    signed_size: int = 0,
+    signed: Callable[[str], int] = lambda _origin: 0,
     segment_bytes: int = SEGMENT_BYTES,
 ) -> tuple[Log, Found]:
     """Opens or begins the log in *directory* and writes what a start has to say; durable on return.
@@ -174,7 +174,7 @@ def open_log(
     Raises ConfigError (another log's directory), LogUnavailable (the disk takes nothing).
     """
     try:
-        opened = open_directory(directory, declared.origin, signed_size=signed_size, segment_bytes=segment_bytes)
+        opened = open_directory(directory, declared.origin, signed=signed, segment_bytes=segment_bytes)
     except OSError as error:
         raise LogUnavailable(
             f"the log in {directory} cannot be opened: {error.strerror}; is the disk writable?"

@@ -16,6 +16,7 @@ or a log shorter than its signatures   epoch) begins under the origin ``ORIGIN/e
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from gateway.log.scan import Contents, extend_tree, load, notes_behind, segment_
 from gateway.log.segment import SEGMENT_BYTES, Segments
 
 _EPOCH = "/epoch-"
+_CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +73,11 @@ def open_directory(directory: Path, origin: str, *, signed_size: int = 0, segmen
         leftover.unlink()
     cuts: list[Cut] = []
     contents = _newest(directory, cuts)
+    current = contents.header.origin if contents else epoch_origin(origin, _closed_epochs(directory) + 1)
+    signed_size = signed(current)
     if contents is None and not signed_size:
-        return Opened(segments=Segments(directory, origin, segment_bytes=segment_bytes), cuts=tuple(cuts), closed=None)
+        segments = Segments(directory, current, segment_bytes=segment_bytes)
+        return Opened(segments=segments, cuts=tuple(cuts), closed=None)
     if contents is not None and not same_log(contents.header.origin, origin):
         raise ConfigError(
             f"{directory} holds the log {contents.header.origin!r}, the config says origin {origin!r}: an origin names "
@@ -87,6 +92,16 @@ def open_directory(directory: Path, origin: str, *, signed_size: int = 0, segmen
     segments = Segments(directory, contents.header.origin, segment_bytes=segment_bytes)
     segments.resume(contents, segment_starts(directory))
     return Opened(segments=segments, cuts=tuple(cuts), closed=None)
+
+
+def epoch_origin(origin: str, number: int) -> str:
+    """Origin line of the epoch of that number, counted from 1."""
+    return origin if number == 1 else f"{origin}{_EPOCH}{number}"
+
+
+def _closed_epochs(directory: Path) -> int:
+    closed = directory.parent / _CLOSED
+    return sum(1 for _ in closed.iterdir()) if closed.is_dir() else 0
 
 
 def same_log(found: str, origin: str) -> bool:
@@ -155,17 +170,17 @@ def _wrong_root(contents: Contents) -> str | None:
 
 
 def _close(directory: Path, origin: str, contents: Contents | None, reason: str, segment_bytes: int) -> Opened:
-    closed = directory.parent / "closed"
+    closed = directory.parent / _CLOSED
     durable.make_directory(closed)
-    number = sum(1 for _ in closed.iterdir()) + 2
-    target = closed / f"epoch-{number - 1}"
+    number = _closed_epochs(directory) + 1
+    target = closed / f"epoch-{number}"
     directory.rename(target)
     durable.sync_directory(directory.parent)
     durable.sync_directory(closed)
     durable.make_directory(directory)
     notes = _notes(contents) if contents else []
     newest = max(notes, key=lambda note: note.size, default=None)
-    past = contents.header.origin if contents else origin
-    segments = Segments(directory, f"{origin}{_EPOCH}{number}", segment_bytes=segment_bytes)
+    past = contents.header.origin if contents else epoch_origin(origin, number)
+    segments = Segments(directory, epoch_origin(origin, number + 1), segment_bytes=segment_bytes)
     found = Closed(origin=past, directory=target, note=newest.note if newest else None, reason=reason)
     return Opened(segments=segments, cuts=(), closed=found)

@@ -1,0 +1,171 @@
+"""Polls one meter on schedule, and records what it said, or that it said nothing.
+
+Polls are due at fixed multiples of the period on CLOCK_BOOTTIME, so that they do not drift. A poll that failed or was
+missed is never made up: it is counted, and a gap entry names the count. The first miss of an outage is recorded at
+once, the rest when the outage ends, at least once a minute, and at a stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.errors import LogUnavailable, MeterProtocolError, MeterUnavailable
+from gateway.log.entry import INFORMATION, WARNING, Kind, definition_body, reading_body
+from gateway.plausibility import CounterCheck
+from gateway.reading import Clock, Meter, Moment, Reading, Scaled
+from gateway.task import Progress
+from gateway.writer import Writer
+
+ONLINE, OFFLINE, UNKNOWN = "online", "offline", "unknown"
+#: How often a lasting outage is recorded.
+GAP_S = 60
+_PROGRESS_S = 10.0
+
+
+@dataclass(slots=True, kw_only=True)
+class MeterHealth:
+    """How a meter is doing, for status."""
+
+    name: str
+    model: str
+    state: str = UNKNOWN
+    last_seq: int = -1
+    last_wall_ms: int | None = None
+    #: Why the last poll failed; empty when it did not.
+    error: str = ""
+    polls: int = 0
+    missed: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Outage:
+    first: Moment
+    last: Moment
+    recorded: Moment
+    count: int
+    reason: str
+
+
+class Poller:
+    """One meter's schedule. *changed* is called when the meter goes online or offline."""
+
+    def __init__(
+        self,
+        meter: Meter,
+        period_ms: int,
+        writer: Writer,
+        clock: Clock,
+        changed: Callable[[MeterHealth], None],
+        known: dict[str, Scaled] | None = None,
+    ) -> None:
+        self._meter = meter
+        self._period_ns = period_ms * 1_000_000
+        self._writer = writer
+        self._clock = clock
+        self._changed = changed
+        self._check = CounterCheck(meter.description.points, known)
+        self._definition_seq: int | None = None
+        self._outage: _Outage | None = None
+        #: The newest reading, for people who watch.
+        self.last: Reading | None = None
+        self.health = MeterHealth(name=meter.description.name, model=meter.description.model)
+
+    async def run(self, progress: Progress) -> None:
+        """Polls until it is cancelled."""
+        due_ns = self._clock().boottime_ns
+        try:
+            while True:
+                due_ns = await self._wait(due_ns, progress)
+                await self.poll()
+                progress.mark()
+                due_ns += self._period_ns
+        finally:
+            self._record_outage()
+
+    async def _wait(self, due_ns: int, progress: Progress) -> int:
+        """Waits for the poll that is due next, counting those whose time has passed; returns when it was due."""
+        now = self._clock()
+        late = (now.boottime_ns - due_ns) // self._period_ns
+        if late > 0:
+            self._miss(now, late, "the poll before took too long: the bus is slower than the schedule")
+            due_ns += late * self._period_ns
+        while (left_ns := due_ns - self._clock().boottime_ns) > 0:
+            await asyncio.sleep(min(left_ns / 1e9, _PROGRESS_S))
+            progress.mark()
+        return due_ns
+
+    async def poll(self) -> None:
+        """Reads the meter once and records the outcome."""
+        self.health.polls += 1
+        try:
+            reading = await self._meter.read()
+        except (MeterUnavailable, MeterProtocolError) as error:
+            self._fail(str(error))
+            return
+        reading = self._check.check(reading)
+        self.last = reading
+        self._record(reading)
+
+    def _record(self, reading: Reading) -> None:
+        self._record_outage()
+        if not any(point.value is not None for point in reading.points):
+            self._turn(OFFLINE, "no point has a value")
+        else:
+            self._turn(ONLINE, "")
+        try:
+            appended = self._writer.append(Kind.READING, reading_body(self._define(), reading), reading.moment)
+        except LogUnavailable as error:
+            self._writer.lost(self.health.name, reading.moment, str(error))
+            return
+        self.health.last_seq = appended.seq
+        self.health.last_wall_ms = reading.moment.wall_ms
+
+    def _define(self) -> int:
+        """Seq of the definition entry; written before the first reading of a run."""
+        if self._definition_seq is None:
+            body = definition_body(self._meter.description)
+            self._definition_seq = self._writer.append(Kind.DEFINITION, body).seq
+        return self._definition_seq
+
+    def _fail(self, reason: str) -> None:
+        self._miss(self._clock(), 1, reason)
+        self._turn(OFFLINE, reason)
+
+    def _miss(self, now: Moment, count: int, reason: str) -> None:
+        self.health.missed += count
+        outage = self._outage
+        if outage is None:
+            self._outage = outage = _Outage(first=now, last=now, recorded=now, count=count, reason=reason)
+            self._write_gap(outage)
+        else:
+            outage.first = outage.first if outage.count else now
+            outage.count += count
+            outage.last, outage.reason = now, reason
+            if now.boottime_ns - outage.recorded.boottime_ns >= GAP_S * 1_000_000_000:
+                self._write_gap(outage)
+
+    def _record_outage(self) -> None:
+        outage, self._outage = self._outage, None
+        if outage is not None and outage.count:
+            self._write_gap(outage)
+
+    def _write_gap(self, outage: _Outage) -> None:
+        body = [self.health.name, outage.first.wall_ms, outage.last.wall_ms, outage.count, outage.reason[:300]]
+        try:
+            self._writer.append(Kind.GAP, body)
+        except LogUnavailable:
+            return
+        outage.count = 0
+        outage.recorded = outage.last
+
+    def _turn(self, state: str, error: str) -> None:
+        self.health.error = error
+        if state == self.health.state:
+            return
+        known, self.health.state = self.health.state != UNKNOWN, state
+        if known or state == OFFLINE:
+            severity = WARNING if state == OFFLINE else INFORMATION
+            self._writer.event(f"meter-{state}", severity, self.health.name, error or "answers again")
+        self._changed(self.health)
