@@ -38,6 +38,7 @@ __all__ = [
     "checkpoint_text",
     "decode_decimal",
     "did_key",
+    "of_origin",
     "open_note",
     "parse_checkpoint",
     "pem",
@@ -187,6 +188,12 @@ def verify_checkpoint(
         missing = ", ".join(key.name + "+" + key.key_id.hex() for key in keys if key not in signed)
         raise TamperError(f"the checkpoint of size {checkpoint.size} is not signed by {missing}")
     return checkpoint
+
+
+def of_origin(origin: str, key_name: str) -> bool:
+    """Whether a log of this *origin* may be signed by a key of this name: the same, or an epoch of it."""
+    head, _, number = origin.rpartition("/epoch-")
+    return origin == key_name or (head == key_name and number.isdecimal())
 
 
 def decode_decimal(text: str, what: str) -> int:

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.errors import MalformedError, TamperError
-from gateway.log.note import Checkpoint, decode_decimal, open_note, parse_checkpoint, verify_checkpoint
+from gateway.log.note import Checkpoint, decode_decimal, of_origin, open_note, parse_checkpoint, verify_checkpoint
 from gateway.log.tree import HASH_SIZE, leaf_hash, verify_inclusion
 from gateway.log.vkey import VerifierKey, decode_base64
 
@@ -88,7 +88,7 @@ def verify_proof(
 ) -> ProofResult:
     """The entry that *data* proves, under a checkpoint signed by all *keys* or by *quorum* of them.
 
-    Without *origin*, a key that signed must have the origin as its name: the gateway's own key has. Raises
+    Without *origin*, a key that signed must be named for the log, as the gateway's own key is. Raises
     MalformedError for what is no proof, TamperError for one that proves nothing, ConfigError without keys.
     """
     proof = parse_proof(data)
@@ -97,7 +97,7 @@ def verify_proof(
     claimed = parse_checkpoint(proof.note).origin
     checkpoint = verify_checkpoint(proof.note, origin=origin or claimed, keys=keys, quorum=quorum)
     signed = open_note(proof.note, keys)
-    if origin is None and claimed not in {key.name for key in signed}:
+    if origin is None and not any(of_origin(claimed, key.name) for key in signed):
         raise TamperError(f"the checkpoint is of the log {claimed[:80]!r}, which no key that signed it is named for")
     verify_inclusion(leaf_hash(proof.extra), proof.index, checkpoint.size, proof.hashes, checkpoint.root)
     return ProofResult(entry=proof.extra, index=proof.index, checkpoint=checkpoint, signed_by=tuple(signed))

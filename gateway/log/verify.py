@@ -17,7 +17,7 @@ from typing import Any
 from gateway.errors import MalformedError, TamperError
 from gateway.log.entry import NO_PREV, Kind, parse
 from gateway.log.frame import FrameError
-from gateway.log.note import Checkpoint, verify_checkpoint
+from gateway.log.note import Checkpoint, of_origin, verify_checkpoint
 from gateway.log.scan import Contents, load, segment_name, segment_starts
 from gateway.log.tree import Frontier, leaf_hash
 from gateway.log.vkey import VerifierKey
@@ -136,12 +136,6 @@ class Walk:
             first_bad_seq=first_bad_seq,
             reason=reason,
         )
-
-
-def of_origin(origin: str, key_name: str) -> bool:
-    """Whether a log of this *origin* may be signed by a key of this name: the same, or an epoch of it."""
-    head, _, number = origin.rpartition("/epoch-")
-    return origin == key_name or (head == key_name and number.isdecimal())
 
 
 def _parsed(data: bytes, seq: int) -> list[Any]:
