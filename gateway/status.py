@@ -66,9 +66,3 @@ def ask(directory: Path) -> dict[str, Any]:
         ) from error
     answer: dict[str, Any] = json.loads(b"".join(chunks))
     return answer
-
-
-def rss_bytes() -> int:
-    """Resident memory of this process in bytes (proc(5))."""
-    with open("/proc/self/statm") as file:  # noqa: PTH123  (a kernel file)
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -63,8 +63,14 @@ class Opened:
     closed: Closed | None
 
 
-def open_directory(directory: Path, origin: str, *, signed_size: int = 0, segment_bytes: int = SEGMENT_BYTES) -> Opened:
-    """Opens the log in *directory*, whatever state it is in; *signed_size* is what the signer last signed.
+def open_directory(
+    directory: Path,
+    origin: str,
+    *,
+    signed: Callable[[str], int] = lambda _origin: 0,
+    segment_bytes: int = SEGMENT_BYTES,
+) -> Opened:
+    """Opens the log in *directory*, whatever state it is in; *signed* tells the size last signed for an origin.
 
     Raises ConfigError where the log belongs to another origin, OSError where the disk cannot be read or written.
     """

@@ -1,0 +1,43 @@
+"""What the log itself remembers of the meters: read at the start, so that a restart forgets no counter."""
+
+from __future__ import annotations
+
+from gateway.errors import TamperError
+from gateway.log.entry import Entry, Kind, decode, description, points_of
+from gateway.log.log import Log
+from gateway.reading import MeterDescription, Scaled
+
+#: Newest entries that are looked at.
+LOOK_BACK = 512
+
+
+def last_values(log: Log) -> dict[str, dict[str, Scaled]]:
+    """Newest values by meter and point, as far as the newest entries hold them."""
+    known: dict[str, dict[str, Scaled]] = {}
+    described: dict[int, MeterDescription | None] = {}
+    for entry in log.last_entries(LOOK_BACK):
+        if entry.kind is not Kind.READING:
+            continue
+        seq = entry.body[0]
+        if seq not in described:
+            described[seq] = describe(log, seq)
+        meter = described[seq]
+        if meter is not None:
+            known.setdefault(meter.name, {}).update(values(meter, entry))
+    return known
+
+
+def describe(log: Log, seq: int) -> MeterDescription | None:
+    """The meter that the definition entry *seq* spells out; None where that entry is none."""
+    try:
+        found = log.read(seq, seq + 1)
+    except TamperError:
+        return None
+    entry = decode(found[0]) if found else None
+    return description(entry.body) if entry is not None and entry.kind is Kind.DEFINITION else None
+
+
+def values(meter: MeterDescription, entry: Entry) -> dict[str, Scaled]:
+    """Values by point name of a reading entry."""
+    points = zip(meter.points, points_of(entry.body), strict=False)
+    return {spec.name: point.value for spec, point in points if point.value is not None}

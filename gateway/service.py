@@ -1,0 +1,288 @@
+"""The running gateway: what is started in which order, reloaded, and stopped without losing anything.
+
+Start: lock, key, log (recovered if need be), writer, meters, channels, status; then ready. Reload: the new config is
+read and everything it names is made before the old parts stop; a wrong one changes nothing. Stop: the meters first,
+then a last entry, commit and checkpoint, then the channels, which deliver what they still can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from gateway import describe, durable, notify, status
+from gateway.clock import StepDetector, boot_id
+from gateway.config_model import Config
+from gateway.errors import ConfigError, GatewayError, UnavailableError
+from gateway.history import last_values
+from gateway.keeper import KeyKeeper
+from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind
+from gateway.log.log import Declared, Found, Log, open_log, shut_down
+from gateway.outbox import Outbox
+from gateway.poller import MeterHealth, Poller
+from gateway.reading import Bus, Clock
+from gateway.sink import Sink
+from gateway.state import State
+from gateway.task import Progress, Supervisor
+from gateway.writer import Policy, Writer
+
+_log = logging.getLogger(__name__)
+#: A poll may take this much longer than its period before the watchdog is worried.
+POLL_LIMIT_S = 120.0
+WRITER_LIMIT_S = 60.0
+
+
+class Workshop(Protocol):
+    """Makes the parts that a config names; the composition root is one."""
+
+    clock: Clock
+    software: str
+
+    def load(self, path: Path) -> Config:
+        """The config in that file. Raises ConfigError."""
+
+    async def buses(self, config: Config) -> Sequence[Bus]:
+        """The buses with their meters; nothing is opened yet but simulators. Raises ConfigError."""
+
+    def sinks(self, config: Config, log: Log) -> Sequence[Sink]:
+        """One sink for each channel; nothing is connected yet. Raises ConfigError."""
+
+
+class Gateway:
+    """One gateway on one state directory."""
+
+    def __init__(self, config: Config, workshop: Workshop, keeper: KeyKeeper) -> None:
+        self.config = config
+        self.stopping = asyncio.Event()
+        self._workshop = workshop
+        self._keeper = keeper
+        self._clock = workshop.clock
+        self._supervisor = Supervisor()
+        self._buses: Sequence[Bus] = ()
+        self.pollers: list[Poller] = []
+        self._outboxes: list[Outbox] = []
+        self._started_ms = self._clock().wall_ms
+        self._lock = -1
+
+    async def run(self) -> None:
+        """Runs until ``stopping`` is set. Raises UnavailableError when it cannot start."""
+        self._take_lock()
+        try:
+            await self._start()
+            notify.ready(f"{len(self.pollers)} meters, {len(self._outboxes)} channels")
+            await self.stopping.wait()
+            notify.stopping()
+            await self._stop()
+        finally:
+            os.close(self._lock)
+
+    def _take_lock(self) -> None:
+        directory = self.config.state_dir
+        try:
+            durable.make_directory(directory)
+            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UnavailableError(f"another gateway runs on {directory}; stop it first") from error
+        except OSError as error:
+            raise UnavailableError(f"state_dir {directory}: {error.strerror}; it must be writable") from error
+
+    async def _start(self) -> None:
+        config = self.config
+        self._state = State(config.state_dir / "state.json")
+        self._keeper.open(first_start=not (config.state_dir / "log").exists())
+        self._open_log(config)
+        policy = _policy(config)
+        self._writer = Writer(self._logbook, self._keeper, policy, self._clock, self._wake)
+        self._note_config()
+        self._supervisor.start("commit", self._writer.run_commits, limit_s=WRITER_LIMIT_S)
+        self._supervisor.start("checkpoint", self._writer.run_checkpoints, limit_s=WRITER_LIMIT_S)
+        self._supervisor.start("clock", self._watch_clock)
+        await self._start_parts(config, await self._workshop.buses(config), self._make_sinks(config))
+        self._server = await status.serve(config.state_dir, self.describe)
+        self._supervisor.start("watchdog", self._feed_watchdog)
+
+    def _open_log(self, config: Config) -> None:
+        declared = Declared(
+            origin=config.origin,
+            software=self._workshop.software,
+            commit_ms=config.log.commit.ms,
+            commit_entries=config.log.commit.entries,
+            vkeys=self._keeper.vkeys(),
+        )
+        self._logbook, found = open_log(
+            config.state_dir / "log", declared, self._clock, boot_id(), signed=self._keeper.signed_size
+        )
+        self._keeper.learn(self._logbook.newest_checkpoint)
+        self._tell_found(found)
+
+    def _tell_found(self, found: Found) -> None:
+        for cut in found.cuts:
+            text = f"{cut.segment} was broken off at byte {cut.offset} ({cut.reason}); what was before is intact"
+            _log.warning("%s", text)
+        if found.closed is not None:
+            text = f"{found.closed.reason}; kept in {found.closed.directory}, this log is a new epoch"
+            _log.error("the log before was closed: %s", text)
+            self._logbook.event("log-closed", ALARM, found.closed.origin, text)
+
+    def _note_config(self) -> None:
+        """Appends a config entry when the config is another one than at the last start or reload."""
+        old = self._state.get("config", "sha256") or ""
+        if old != self.config.digest.hex():
+            self._writer.append(Kind.CONFIG, [self.config.digest, bytes.fromhex(old)], urgent=True)
+            self._state.set("config", "sha256", self.config.digest.hex())
+
+    def _make_sinks(self, config: Config) -> Sequence[Sink]:
+        return self._workshop.sinks(config, self._logbook)
+
+    async def _start_parts(self, config: Config, buses: Sequence[Bus], sinks: Sequence[Sink]) -> None:
+        known = last_values(self._logbook)
+        periods = {meter.name: meter.every_ms for meter in config.meters}
+        self._buses = buses
+        self._outboxes = [
+            Outbox(self._logbook, sink, self._state, will=self._status("offline"), retained=self._retained(config))
+            for sink in sinks
+        ]
+        for outbox in self._outboxes:
+            self._supervisor.start(f"channel {outbox.status.name}", lambda _progress, box=outbox: box.run())
+        for meter in (meter for bus in buses for meter in bus.meters):
+            name = meter.description.name
+            poller = Poller(meter, periods[name], self._writer, self._clock, self._meter_changed, known.get(name))
+            self.pollers.append(poller)
+            limit_s = POLL_LIMIT_S + periods[name] / 1000
+            self._supervisor.start(f"meter {name}", poller.run, limit_s=limit_s)
+
+    async def _stop_parts(self) -> None:
+        await self._supervisor.stop(*(f"meter {poller.health.name}" for poller in self.pollers))
+        for bus in self._buses:
+            await bus.close()
+        self._buses, self.pollers = (), []
+
+    async def _stop_channels(self) -> None:
+        farewell = {f"meter/{meter.name}/status": _json({"state": "offline"}) for meter in self.config.meters}
+        farewell["status"] = self._status("offline")
+        await asyncio.gather(*(outbox.close(farewell) for outbox in self._outboxes))
+        await self._supervisor.stop(*(f"channel {outbox.status.name}" for outbox in self._outboxes))
+        self._outboxes = []
+
+    async def reload(self) -> None:
+        """Takes the config file as it is now, whole, or keeps the one that runs and says why."""
+        notify.reloading()
+        try:
+            config = await asyncio.to_thread(self._workshop.load, self.config.path)
+            _require_same_log(self.config, config)
+            sinks = self._make_sinks(config)
+            buses = await self._workshop.buses(config)
+        except GatewayError as error:
+            _log.error("the config is not taken, the one before stays in force:\n%s", error)
+            self._writer.event("config-refused", WARNING, str(self.config.path), str(error))
+        else:
+            await self._stop_parts()
+            await self._stop_channels()
+            self.config = config
+            self._writer.policy = _policy(config)
+            self._note_config()
+            await self._start_parts(config, buses, sinks)
+            self._writer.event("config-taken", INFORMATION, str(config.path), f"{len(self.pollers)} meters")
+        notify.ready(f"{len(self.pollers)} meters, {len(self._outboxes)} channels")
+
+    async def _stop(self) -> None:
+        await self._stop_parts()
+        await self._supervisor.stop("commit", "checkpoint", "clock")
+        try:
+            shut_down(self._logbook, "stopped on request")
+        except UnavailableError as error:
+            _log.error("the last entry could not be written: %s", error)
+        await self._writer.finish()
+        self._wake()
+        await self._stop_channels()
+        self._server.close()
+        await self._supervisor.stop()
+        self._logbook.close()
+        self._keeper.close()
+        (self.config.state_dir / status.SOCKET).unlink(missing_ok=True)
+
+    def _wake(self) -> None:
+        for outbox in self._outboxes:
+            outbox.wake()
+
+    def _meter_changed(self, health: MeterHealth) -> None:
+        for outbox in self._outboxes:
+            outbox.set_status(f"meter/{health.name}/status", _meter_status(health))
+
+    def _retained(self, config: Config) -> dict[str, bytes]:
+        retained = {f"meter/{meter.name}/status": _json({"state": "unknown"}) for meter in config.meters}
+        return {"status": self._status("online"), **retained}
+
+    def _status(self, state: str) -> bytes:
+        return _json(
+            {
+                "state": state,
+                "origin": self._logbook.origin,
+                "software": self._workshop.software,
+                "since_ms": self._started_ms,
+                "vkeys": list(self._keeper.vkeys()),
+            }
+        )
+
+    async def _watch_clock(self, _progress: Progress) -> None:
+        detector = StepDetector(self._clock)
+        while True:
+            await asyncio.sleep(1)
+            step = detector.look()
+            if step is not None:
+                self._writer.append(Kind.CLOCK_STEP, [step.expected_ms, step.found_ms, "system clock"], urgent=True)
+
+    async def _feed_watchdog(self, _progress: Progress) -> None:
+        interval_s = notify.watchdog_interval_s()
+        while interval_s:
+            if stuck := self._supervisor.stuck():
+                _log.error("no progress: %s", ", ".join(stuck))
+            else:
+                notify.watchdog()
+            await asyncio.sleep(interval_s)
+
+    def describe(self) -> dict[str, Any]:
+        """What ``status`` shows."""
+        return {
+            "origin": self._logbook.origin,
+            "software": self._workshop.software,
+            "started_ms": self._started_ms,
+            "config": {"path": str(self.config.path), "sha256": self.config.digest.hex()},
+            **describe.log(self._logbook, self._writer),
+            "key": {"uri": self._keeper.uri, "vkeys": list(self._keeper.vkeys()), "error": self._keeper.error},
+            "meters": [describe.meter(poller.health) for poller in self.pollers],
+            "sinks": [describe.sink(outbox.status) for outbox in self._outboxes],
+            "clock": describe.clock(self._clock()),
+            "disk": describe.disk(self.config.state_dir),
+            "process": {**describe.process(), "stuck": self._supervisor.stuck()},
+        }
+
+
+def _policy(config: Config) -> Policy:
+    return Policy(
+        commit_ms=config.log.commit.ms,
+        commit_entries=config.log.commit.entries,
+        checkpoint_ms=config.log.checkpoint.ms,
+        checkpoint_entries=config.log.checkpoint.entries,
+    )
+
+
+def _require_same_log(old: Config, new: Config) -> None:
+    for name in ("origin", "state_dir", "key"):
+        if getattr(old, name) != getattr(new, name):
+            raise ConfigError(f"{new.path}: {name} cannot change while the gateway runs; restart it")
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _meter_status(health: MeterHealth) -> bytes:
+    return _json({"state": health.state, "model": health.model, "error": health.error, "last_seq": health.last_seq})
