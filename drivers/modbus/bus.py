@@ -1,0 +1,132 @@
+"""A Modbus bus: one port, one owner, and the meters behind it.
+
+Kinds: ``serial`` (Modbus RTU on a port), ``rtu_over_tcp`` (RTU through a serial device server), ``tcp`` (Modbus TCP).
+Requests take turns in the order in which they were asked for; there is one on the line at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from drivers.modbus.frame import Request
+from drivers.modbus.meter import MeterSettings, ModbusMeter, Port
+from drivers.modbus.plan import SPARE_RTU, SPARE_TCP
+from drivers.modbus.rtu import RtuLine
+from drivers.modbus.tcp import TcpLine
+from drivers.modbus.transaction import NETWORK_S, Line, Timing, ask
+from drivers.transport import SerialLink, SerialSettings, TcpLink
+from gateway.errors import ConfigError
+from gateway.reading import Clock
+
+MODBUS_TCP_PORT = 502
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusSettings:
+    """One bus of the config."""
+
+    name: str
+    #: A key of ``KINDS``.
+    kind: str
+    #: For ``serial``; for ``rtu_over_tcp`` what the far line is set to, 9600 baud where unknown.
+    serial: SerialSettings | None = None
+    #: For ``tcp`` and ``rtu_over_tcp``.
+    host: str = ""
+    port: int = MODBUS_TCP_PORT
+    #: Replaces the computed time-outs.
+    timeout_ms: int | None = None
+    #: The latest that a reply may come after the moment it was due, and still not be taken for another's.
+    late_ms: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What distinguishes the kinds of bus."""
+
+    line: Callable[[BusSettings], Line]
+    #: The longest that a meter may think before its speed is known.
+    delay_s_max: float
+    max_gap: int
+
+
+def _serial(settings: BusSettings) -> Line:
+    if settings.serial is None:
+        raise ConfigError(f"bus {settings.name}: a serial bus needs a device")
+    return RtuLine(SerialLink(settings.serial), _timing(settings, settings.serial))
+
+
+def _rtu_over_tcp(settings: BusSettings) -> Line:
+    serial = settings.serial or SerialSettings(device="", parity="even")
+    return RtuLine(TcpLink(settings.host, settings.port), _timing(settings, serial, network=True))
+
+
+def _tcp(settings: BusSettings) -> Line:
+    timeout_s = None if settings.timeout_ms is None else settings.timeout_ms / 1000
+    return TcpLine(TcpLink(settings.host, settings.port), timeout_s)
+
+
+def _timing(settings: BusSettings, serial: SerialSettings, *, network: bool = False) -> Timing:
+    return Timing.serial(serial, settings.timeout_ms, settings.late_ms, network=network)
+
+
+#: Carlo Gavazzi states 500 ms as the longest answer time of its RTU meters; others are faster.
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "serial": Kind(line=_serial, delay_s_max=0.5, max_gap=SPARE_RTU),
+        "rtu_over_tcp": Kind(line=_rtu_over_tcp, delay_s_max=0.5 + NETWORK_S, max_gap=SPARE_RTU),
+        "tcp": Kind(line=_tcp, delay_s_max=1.0, max_gap=SPARE_TCP),
+    }
+)
+
+
+class ModbusBus:
+    """Implements ``gateway.reading.Bus``."""
+
+    def __init__(self, settings: BusSettings, meters: Sequence[MeterSettings], clock: Clock, kind: Kind) -> None:
+        self._port = Port(
+            name=settings.name,
+            line=kind.line(settings),
+            lock=asyncio.Lock(),
+            clock=clock,
+            delay_s_max=kind.delay_s_max,
+            max_gap=kind.max_gap,
+        )
+        self._meters = tuple(ModbusMeter(meter, self._port) for meter in meters)
+
+    @property
+    def name(self) -> str:
+        """See ``gateway.reading.Bus``."""
+        return self._port.name
+
+    @property
+    def meters(self) -> Sequence[ModbusMeter]:
+        """See ``gateway.reading.Bus``."""
+        return self._meters
+
+    async def read_registers(self, unit: int, fc: int, address: int, count: int) -> bytes:
+        """Register contents, big-endian, in turn with the meters' polls.
+
+        Raises MeterUnavailable without a reply, MeterRefused for an exception reply, MeterProtocolError for a
+        garbled one (twice), ValueError for what cannot be asked.
+        """
+        request = Request(unit=unit, fc=fc, address=address, count=count)
+        async with self._port.lock:
+            return (await ask(self._port.line, request, self._port.delay_s_max)).registers
+
+    async def close(self) -> None:
+        """Releases the port after the exchange that is under way."""
+        async with self._port.lock:
+            self._port.line.close()
+
+
+def open_bus(settings: BusSettings, meters: Sequence[MeterSettings], clock: Clock) -> ModbusBus:
+    """The bus of *settings*; its port is opened by the first read. Raises ConfigError for an unknown kind."""
+    try:
+        kind = KINDS[settings.kind]
+    except KeyError:
+        known = ", ".join(KINDS)
+        raise ConfigError(f"bus {settings.name}: unknown kind {settings.kind!r}; known: {known}") from None
+    return ModbusBus(settings, meters, clock, kind)
