@@ -76,7 +76,9 @@ def build(
 def _files(top: Section, file: Path, credentials: str | None) -> Files:
     path = top.either("state_dir", kinds.path(_STATE_DIR), _STATE_DIR)
     if path.startswith("credential:"):
-        top.refuse("state_dir", "state_dir is a directory that the gateway writes to, not a credential")
+        top.refuse(
+            "state_dir", "is a directory that the gateway writes to, and cannot be a credential; name a directory"
+        )
     state_dir = Path(os.path.normpath(file.parent / path))
     files = Files(state_dir, credentials)
     files.note(top, "state_dir", state_dir, Use.DIRECTORY)

@@ -26,7 +26,9 @@ def read_channel(node: Node, path: str, world: World) -> ChannelConfig:
     section = Section(node, path, world.problems, CHANNEL_KEYS, CHANNEL_EXAMPLE)
     name = section.need("name", kinds.name("utility"))
     if section.good("name"):
-        world.unique(section, "name", ("channel", name), f"another channel is named {name} already; each needs its own")
+        world.unique(
+            section, "name", ("channel", name), f"another channel is named {name} already; each needs its own name"
+        )
     kind = one_of(section, ("mqtt", "directory"), "where the log goes", CHANNEL_EXAMPLE)
     if section.has(kind):
         for key in filter(section.has, _DIRECTORY_KEYS if kind == "mqtt" else _MQTT_KEYS):
@@ -117,7 +119,9 @@ def _directory(section: Section, world: World) -> Path:
     directory = _file(section, "directory", "channel", Use.DIRECTORY, world)
     if directory is None:
         return Path()
-    world.unique(section, "directory", ("directory", directory), "another channel writes there; each needs its own")
+    world.unique(
+        section, "directory", ("directory", directory), "another channel writes there; each needs its own directory"
+    )
     if directory == world.files.state_dir:
         section.refuse("directory", "is state_dir itself; name a directory of its own, such as channel")
     return directory

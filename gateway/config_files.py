@@ -104,6 +104,6 @@ def _fault(file: Path, use: Use) -> str | None:
         return f"{file} is {'a' if stat.S_ISDIR(mode) else 'no'} directory; correct the path"
     if use in {Use.PRIVATE, Use.KEY} and mode & 0o007:
         return f"{file} is a secret, and every user may use it (mode {mode & 0o777:04o}); chmod 600 {file}"
-    if not os.access(file, os.R_OK):
+    if not os.access(file, os.R_OK, effective_ids=True):
         raise PermissionError(file)
     return None

@@ -25,8 +25,7 @@ def read_bus(node: Node, path: str, world: World) -> BusConfig:
     """One item of ``buses``."""
     section = Section(node, path, world.problems, BUS_KEYS, BUS_EXAMPLE)
     name = section.need("name", kinds.name("cabinet"))
-    if section.good("name"):
-        world.unique(section, "name", ("bus", name), f"another bus is named {name} already; each needs its own name")
+    world.unique_name(section, "bus", name)
     kind = one_of(section, _BUS_KINDS, "how the meters are reached", BUS_EXAMPLE)
     serial = _serial(section, world) if kind == "serial" else None
     if kind != "serial":
@@ -56,7 +55,7 @@ def one_of(section: Section, keys: tuple[str, ...], what: str, example: str) -> 
 
 
 def _serial(section: Section, world: World) -> SerialConfig:
-    device = section.need("serial", kinds.path(f"{_STABLE}usb-rs485"))
+    device = section.either("serial", kinds.path(f"{_STABLE}usb-rs485"), "")
     if section.good("serial"):
         file = world.files.resolve(section, "serial", device)
         world.files.note(section, "serial", file, Use.DEVICE)
@@ -89,7 +88,9 @@ def read_meter(node: Node, path: str, world: World, buses: tuple[str, ...]) -> M
     section = Section(node, path, world.problems, METER_KEYS, METER_EXAMPLE)
     name = section.need("name", kinds.name("main"))
     if section.good("name"):
-        world.unique(section, "name", ("meter", name), f"another meter is named {name} already; each needs its own")
+        world.unique(
+            section, "name", ("meter", name), f"another meter is named {name} already; each needs its own name"
+        )
     model, info = _model(section, world)
     bus = section.need("bus", kinds.name("cabinet"))
     if section.good("bus") and bus not in buses:

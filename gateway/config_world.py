@@ -28,3 +28,9 @@ class World:
         first = self.taken.setdefault(what, node)
         if first is not node:
             section.refuse(key, f"{message} (first in line {first.line})")
+
+    def unique_name(self, section: Section, what: str, name: str) -> None:
+        """Refuses the *name* of a bus, meter or channel that another one has."""
+        if section.good("name"):
+            message = f"another {what} is named {name} already; each needs its own name"
+            self.unique(section, "name", (what, name), message)

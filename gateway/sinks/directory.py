@@ -60,7 +60,7 @@ class DirectorySink:
         # A cancelled call leaves its thread at work; the next one waits for it.
         self._turn = threading.Lock()
 
-    async def connect(self, hello: Hello, lost: Lost) -> None:
+    async def connect(self, hello: Hello, lost: Lost) -> None:  # noqa: ARG002  (the protocol asks for it)
         """Takes the directory and writes what is retained. A directory is never lost, so *lost* is not called."""
         await asyncio.to_thread(self._guarded, self._connect, hello)
 
