@@ -235,9 +235,9 @@ def load_definition(id_or_path: str | Path) -> Definition:
     Raises ConfigError, with every fault of the file as ``FILE:LINE:COL: path: message``, one a line.
     """
     # Imported late: the reader knows these classes, and PyYAML is needed only while definitions load.
-    from drivers.modbus import definition_file
+    from drivers.modbus.definition_file import load
 
-    return definition_file.load(id_or_path)
+    return load(id_or_path)
 
 
 def list_definitions() -> tuple[str, ...]:

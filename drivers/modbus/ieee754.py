@@ -59,8 +59,8 @@ def shortest(word: int, layout: Format) -> Scaled | None:
 def nearest(value: Scaled, layout: Format) -> int:
     """The word that *value* reads as. Raises OverflowError beyond the largest finite number."""
     sign = 1 << (layout.bits - 1) if value.mantissa < 0 else 0
-    numerator = abs(value.mantissa) * 10 ** max(value.exponent, 0)
-    denominator = 10 ** max(-value.exponent, 0)
+    numerator: int = abs(value.mantissa) * 10 ** max(value.exponent, 0)
+    denominator: int = 10 ** max(-value.exponent, 0)
     if not numerator:
         return sign
     # The quotient has between fraction+1 and fraction+2 bits at this exponent, and fewer only for subnormal numbers.
@@ -99,8 +99,8 @@ def _fewest_digits(significand: int, exponent: int, *, narrow_below: bool) -> tu
     # One power of ten above the number itself; log10(2) is 0.30103.
     power = (high.bit_length() + shift) * 30103 // 100000 + 1
     while True:
-        up = (1 << max(shift, 0)) * 10 ** max(-power, 0)
-        down = (1 << max(-shift, 0)) * 10 ** max(power, 0)
+        up: int = (1 << max(shift, 0)) * 10 ** max(-power, 0)
+        down: int = (1 << max(-shift, 0)) * 10 ** max(power, 0)
         first, last = -(-low * up // down), high * up // down
         if open_ends:
             first, last = low * up // down + 1, -(-high * up // down) - 1
