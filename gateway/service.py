@@ -13,6 +13,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,6 +61,7 @@ class Gateway:
     def __init__(self, config: Config, workshop: Workshop, keeper: KeyKeeper) -> None:
         self.config = config
         self.stopping = asyncio.Event()
+        self.started = asyncio.Event()
         self._workshop = workshop
         self._keeper = keeper
         self._clock = workshop.clock
@@ -76,11 +78,16 @@ class Gateway:
         try:
             await self._start()
             notify.ready(f"{len(self.pollers)} meters, {len(self._outboxes)} channels")
+            self.started.set()
             await self.stopping.wait()
             notify.stopping()
             await self._stop()
         finally:
             os.close(self._lock)
+
+    def vkeys(self) -> tuple[str, ...]:
+        """The verifier keys that the log is signed with."""
+        return self._keeper.vkeys()
 
     def _take_lock(self) -> None:
         directory = self.config.state_dir
@@ -150,7 +157,7 @@ class Gateway:
             for sink in sinks
         ]
         for outbox in self._outboxes:
-            self._supervisor.start(f"channel {outbox.status.name}", lambda _progress, box=outbox: box.run())
+            self._supervisor.start(f"channel {outbox.status.name}", partial(_deliver, outbox))
         for meter in (meter for bus in buses for meter in bus.meters):
             name = meter.description.name
             poller = Poller(meter, periods[name], self._writer, self._clock, self._meter_changed, known.get(name))
@@ -263,6 +270,10 @@ class Gateway:
             "disk": describe.disk(self.config.state_dir),
             "process": {**describe.process(), "stuck": self._supervisor.stuck()},
         }
+
+
+async def _deliver(outbox: Outbox, _progress: Progress) -> None:
+    await outbox.run()
 
 
 def _policy(config: Config) -> Policy:

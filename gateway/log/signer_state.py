@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from gateway.durable import MAX_SLOT_PAYLOAD, TwoSlots
-from gateway.errors import SignerError
+from gateway.errors import SignerError, TamperError
 from gateway.log.note import VerifierKey, checkpoint_text, open_note, sign_note
 from gateway.signing import PublicKey, Signer
 
@@ -98,8 +98,7 @@ class GuardedSigner:
             # A crash here: remembered, unsigned; the same checkpoint, or a larger one, may still be signed.
             name = self._key_name or origin
             note = sign_note(text, name, self._signer)
-            if not open_note(note, [VerifierKey.of(name, self.public_key)]):
-                raise SignerError(f"key {self.uri}: its signature names another key")
+            self._require_verified(note, name)
             return note
         finally:
             self._busy.release()
@@ -107,6 +106,14 @@ class GuardedSigner:
     def close(self) -> None:
         """Releases the key store."""
         self._signer.close()
+
+    def _require_verified(self, note: bytes, name: str) -> None:
+        try:
+            signed = open_note(note, [VerifierKey.of(name, self.public_key)])
+        except TamperError:
+            signed = []
+        if not signed:
+            raise SignerError(f"key {self.uri}: its signature does not verify; nothing was released")
 
     def _remember(self, origin: str, new: Signed) -> None:
         last = self.last(origin)
@@ -145,3 +152,11 @@ class GuardedSigner:
 
 def _name(origin: str) -> bytes:
     return sha256(origin.encode()).digest()
+
+
+def last_signed(path: Path, origin: str) -> int:
+    """The size last signed for *origin*, as the memory at *path* says; 0 when it says nothing. Raises OSError."""
+    payload = TwoSlots(path).read() or b""
+    if len(payload) % _RECORD.size:
+        return 0
+    return max((size for name, size, _ in _RECORD.iter_unpack(payload) if name == _name(origin)), default=0)

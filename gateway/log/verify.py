@@ -11,18 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gateway.errors import MalformedError, TamperError
 from gateway.log.entry import NO_PREV, Kind, parse
 from gateway.log.frame import FrameError
-from gateway.log.note import Checkpoint, of_origin, verify_checkpoint
+from gateway.log.note import Checkpoint, parse_checkpoint, verify_checkpoint
 from gateway.log.scan import Contents, load, segment_name, segment_starts
+from gateway.log.tile_reader import read_entries
 from gateway.log.tree import Frontier, leaf_hash
 from gateway.log.vkey import VerifierKey
 
 INTACT, TORN, TAMPERED = "intact", "torn", "tampered"
+_BATCH = 4096
 #: How often the newest segment is read again when a writer may be in the middle of an append.
 _LOOKS = 5
 
@@ -174,6 +177,29 @@ def verify_segments(
     if fault is not None:
         verdict = TORN if fault.torn else TAMPERED
         return walk.report(verdict, walk.tree.size, f"behind entry {walk.tree.size - 1}: {fault}")
+    return walk.report(INTACT)
+
+
+def verify_tiles(
+    directory: Path, note: bytes, demands: Demands, *, progress: Callable[[int], None] = lambda _size: None
+) -> Report:
+    """Checks an exported log (C2SP tlog-tiles) whose checkpoint is *note*. Raises as ``verify_segments``."""
+    walk = Walk(demands=demands)
+    try:
+        checkpoint = parse_checkpoint(note)
+        first = list(islice(read_entries(directory, checkpoint), 1))
+        walk.begin(checkpoint.origin, first[0] if first else None)
+        roots = known_roots(demands.known, walk)
+        roots.setdefault(checkpoint.size, []).append(walk.checkpoint(note))
+        entries = read_entries(directory, checkpoint)
+        while batch := list(islice(entries, _BATCH)):
+            walk.grow(walk.entries(batch), roots)
+            progress(walk.tree.size)
+        _require_size(walk, max([checkpoint.size, *roots]), None)
+    except MalformedError as error:
+        return walk.report(TAMPERED, None, f"the checkpoint: {error}")
+    except TamperError as error:
+        return walk.report(TAMPERED, error.seq, str(error))
     return walk.report(INTACT)
 
 

@@ -1,0 +1,188 @@
+"""The composition root: turns a config into buses, keys and sinks. The only module that knows the drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway import durable
+from gateway.clock import SystemClock
+from gateway.config import load
+from gateway.config_model import BusConfig, ChannelConfig, Config, MeterConfig, ModelInfo
+from gateway.errors import ConfigError, SignerError
+from gateway.keeper import KeyKeeper
+from gateway.outbox import LogReader
+from gateway.reading import Bus, Clock
+from gateway.registry import Registry
+from gateway.signing import Signer
+from gateway.sink import Sink
+from gateway.version import SOFTWARE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from drivers.modbus.bus import BusSettings
+    from drivers.modbus.meter import MeterSettings
+
+
+class _Models(Mapping[str, ModelInfo]):
+    """The shipped meter models; one is loaded when it is asked for."""
+
+    def __getitem__(self, name: str) -> ModelInfo:
+        if name not in set(self):
+            raise KeyError(name)
+        return _model_info(name)
+
+    def __iter__(self) -> Iterator[str]:
+        from drivers.modbus.definition import list_definitions
+
+        return iter(list_definitions())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class DriverCatalogue:
+    """``gateway.config_model.Catalogue`` of the shipped drivers."""
+
+    def models(self) -> Mapping[str, ModelInfo]:
+        """Names of the shipped meter models and their points."""
+        return _Models()
+
+    def local_model(self, path: Path) -> ModelInfo:
+        """The points of a definition file of the operator's own. Raises ConfigError."""
+        return _model_info(path)
+
+    def key_schemes(self) -> Collection[str]:
+        """Schemes of the key URIs that can be opened."""
+        return KEYS.names()
+
+
+class App:
+    """Everything that a command needs of the outside, made on demand."""
+
+    software = SOFTWARE
+
+    def __init__(self) -> None:
+        self.clock: Clock = SystemClock()
+        self.catalogue = DriverCatalogue()
+
+    def load(self, path: Path) -> Config:
+        """The config in that file. Raises ConfigError."""
+        return load(path, self.catalogue)
+
+    async def buses(self, config: Config) -> Sequence[Bus]:
+        """The buses that have meters; simulators are started, nothing else is opened."""
+        buses: list[Bus] = []
+        for bus in config.buses:
+            meters = [_meter_settings(meter) for meter in config.meters if meter.bus == bus.name]
+            if meters:
+                buses.append(await BUSES.get(bus.kind)(bus, meters, self.clock))
+        return buses
+
+    def sinks(self, config: Config, log: LogReader) -> Sequence[Sink]:
+        """One sink for each channel; nothing is connected yet."""
+        return [SINKS.get(channel.kind)(channel, log) for channel in config.channels]
+
+    def keeper(self, config: Config) -> KeyKeeper:
+        """The device key, not yet opened."""
+
+        def open_signer(create: bool) -> Signer:  # noqa: FBT001  (the one thing there is to say)
+            return self.open_key(config.key.uri, config.state_dir, create=create)
+
+        return KeyKeeper(config.key.uri, config.origin, config.state_dir / "signer.state", open_signer)
+
+    def open_key(self, uri: str, base: Path, *, create: bool = False) -> Signer:
+        """The key that *uri* names, made when it is missing and *create* says so. Raises SignerError, ConfigError."""
+        return KEYS.get(uri.partition(":")[0])(uri, base, create)
+
+
+def _model_info(name: str | Path) -> ModelInfo:
+    from drivers.modbus.definition import load_definition
+
+    definition = load_definition(name)
+    return ModelInfo(
+        points=tuple(point.name for point in definition.points),
+        default_points=tuple(point.name for point in definition.default_points),
+    )
+
+
+def _meter_settings(meter: MeterConfig) -> MeterSettings:
+    from drivers.modbus.definition import load_definition
+    from drivers.modbus.meter import MeterSettings
+
+    definition = load_definition(meter.model)
+    return MeterSettings(name=meter.name, definition=definition, unit=meter.unit, points=meter.points or ())
+
+
+def _bus_settings(bus: BusConfig) -> BusSettings:
+    from drivers.modbus.bus import BusSettings
+    from drivers.transport import SerialSettings
+
+    line, serial = bus.serial, None
+    if line is not None:
+        serial = SerialSettings(device=line.device, baud=line.baud, parity=line.parity, stop_bits=line.stop_bits)
+    return BusSettings(
+        name=bus.name,
+        kind=bus.kind,
+        serial=serial,
+        host=bus.host or "",
+        port=bus.port or 0,
+        timeout_ms=bus.timeout_ms,
+    )
+
+
+async def _modbus(bus: BusConfig, meters: Sequence[MeterSettings], clock: Clock) -> Bus:
+    from drivers.modbus.bus import open_bus
+
+    return open_bus(_bus_settings(bus), meters, clock)
+
+
+async def _simulated(bus: BusConfig, meters: Sequence[MeterSettings], clock: Clock) -> Bus:
+    # Imported late: the server library costs 20 MB that only a simulation spends.
+    from drivers.modbus.simulated_bus import open_simulated_bus
+
+    return await open_simulated_bus(bus.name, meters, clock)
+
+
+def _file_key(uri: str, base: Path, create: bool) -> Signer:  # noqa: FBT001  (as in KeyKeeper)
+    from drivers.keys.file import create_file_key, file_path, open_file_key
+
+    if create and not file_path(uri, base).exists():
+        return create_file_key(uri, base, durable.create_exclusively)
+    try:
+        return open_file_key(uri, base)
+    except FileNotFoundError as error:
+        raise SignerError(f"key {uri}: {error.strerror}") from error
+
+
+def _mqtt(channel: ChannelConfig, log: LogReader) -> Sink:
+    from gateway.sinks.mqtt import open_mqtt_sink
+
+    return open_mqtt_sink(channel, log)
+
+
+def _directory(channel: ChannelConfig, _log: LogReader) -> Sink:
+    from gateway.sinks.directory import DirectorySink
+
+    if channel.directory is None:
+        raise ConfigError(f"channel {channel.name}: no directory")
+    return DirectorySink(channel.name, channel.directory, keep_mb=channel.keep_mb)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    OpenBus = Callable[[BusConfig, Sequence[MeterSettings], Clock], Awaitable[Bus]]
+
+#: The four tables of names that others may extend by entry points: sources, sinks, key stores (roles come later).
+BUSES: Registry[OpenBus] = Registry(
+    "kind of bus",
+    "meter_gateway.sources",
+    {"serial": _modbus, "tcp": _modbus, "rtu_over_tcp": _modbus, "simulator": _simulated},
+)
+SINKS: Registry[Callable[[ChannelConfig, LogReader], Sink]] = Registry(
+    "kind of channel", "meter_gateway.sinks", {"mqtt": _mqtt, "directory": _directory}
+)
+KEYS: Registry[Callable[[str, Path, bool], Signer]] = Registry("key store", "meter_gateway.keys", {"file": _file_key})

@@ -1,0 +1,216 @@
+"""``log``: shows, checks, proves and exports the log. Works while the gateway runs, and without it.
+
+DIR is a state directory, a log directory, what ``channel follow --store`` wrote, or, for verify, an exported log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.cli.progress import Progress
+from gateway.errors import (
+    EXIT_NO,
+    EXIT_OK,
+    EXIT_TAMPER,
+    ConfigError,
+    SignerError,
+    UnavailableError,
+)
+from gateway.log.entry import decode
+from gateway.log.note import parse_checkpoint
+from gateway.log.proof import write_proof
+from gateway.log.signer_state import last_signed
+from gateway.log.tile_reader import is_tile_directory, read_note
+from gateway.log.tiles import write_tiles
+from gateway.log.tree import inclusion_proof_streamed
+from gateway.log.verify import INTACT, TAMPERED, Demands, Report, verify_segments, verify_tiles
+from gateway.log.view import LogView, find_log
+from gateway.log.vkey import VerifierKey
+from gateway.show import entry_line, entry_object
+
+if TYPE_CHECKING:
+    from gateway.app import App
+
+_FOLLOW_S = 0.5
+_EXIT = {INTACT: EXIT_OK, TAMPERED: EXIT_TAMPER}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command to the command line."""
+    commands = subparsers.add_parser("log", help="show, verify, prove or export the log", description=__doc__)
+    actions = commands.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    show = actions.add_parser("show", help="entries in readable form")
+    show.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="default: the configured log")
+    show.add_argument("--from", dest="start", type=_seq, default=0, metavar="SEQ", help="first entry (default 0)")
+    show.add_argument("--to", dest="stop", type=_seq, metavar="SEQ", help="last entry (default: the newest)")
+    show.add_argument("--follow", action="store_true", help="go on with new entries until interrupted")
+    show.add_argument("--json", action="store_true", help="print one JSON object per entry")
+
+    verify = actions.add_parser("verify", help="check a whole log: structure, chain, tree, signatures")
+    verify.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="default: the configured log")
+    verify.add_argument("--vkey", action="append", default=[], metavar="VKEY", help="key that must have signed")
+    verify.add_argument("--quorum", type=_seq, metavar="N", help="how many of the keys must have signed (default all)")
+    verify.add_argument(
+        "--known", action="append", default=[], type=Path, metavar="CHECKPOINT", help="file the log must extend"
+    )
+    verify.add_argument("--json", action="store_true", help="print one JSON object")
+
+    prove = actions.add_parser("prove", help="proof of one entry, a C2SP tlog-proof")
+    prove.add_argument("seq", type=_seq, metavar="SEQ")
+    prove.add_argument("-o", dest="output", type=Path, metavar="FILE", help="default: standard output")
+
+    export = actions.add_parser("export", help="the log as a C2SP tlog-tiles directory")
+    export.add_argument("target", type=Path, metavar="DIR", help="new, empty, or an earlier export to extend")
+
+
+def _seq(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no entry number; entries count from 0")
+    return int(text)
+
+
+def run(args: argparse.Namespace, app: App) -> int:
+    """Runs one of the actions."""
+    return {"show": _show, "verify": _verify, "prove": _prove, "export": _export}[args.action](args, app)
+
+
+def _view(args: argparse.Namespace, app: App) -> LogView:
+    directory = getattr(args, "directory", None) or app.load(Path(args.config)).state_dir
+    return LogView(find_log(directory))
+
+
+def _show(args: argparse.Namespace, app: App) -> int:
+    view = _view(args, app)
+    stop = None if args.stop is None else args.stop + 1
+    start = args.start
+    if start and start >= view.size and not args.follow:
+        raise ConfigError(f"--from {start}: the log ends with entry {view.size - 1}")
+    while True:
+        for data in view.entries(start, stop):
+            entry = decode(data)
+            text = json.dumps(entry_object(entry, view.meter)) if args.json else entry_line(entry, view.meter)
+            print(text, flush=args.follow)
+            start = entry.seq + 1
+        if not args.follow or (stop is not None and start >= stop):
+            return EXIT_OK
+        time.sleep(_FOLLOW_S)
+        view.refresh()
+
+
+def _verify(args: argparse.Namespace, app: App) -> int:
+    keys = [VerifierKey.parse(text) for text in args.vkey]
+    known = [path.read_bytes() for path in args.known]
+    whose = "the keys given"
+    directory = args.directory
+    if directory is None:
+        config = app.load(Path(args.config))
+        directory = config.state_dir
+        if not keys:
+            keys, whose = _own_keys(app, config), "this gateway's own key"
+    if not keys:
+        whose = "the keys that the log itself names (give --vkey to see whose log it is)"
+    demands = Demands(keys=keys, quorum=args.quorum, known=known)
+    report = _checked(directory, demands)
+    if args.json:
+        print(json.dumps(_report_object(report, [key.text for key in keys])))
+    else:
+        print(_report_text(report, whose))
+    if keys and not report.checkpoints:
+        print("no checkpoint is signed yet: nothing shows whose log this is", file=sys.stderr)
+        return EXIT_NO
+    return _EXIT.get(report.verdict, EXIT_NO)
+
+
+def _own_keys(app: App, config: Any) -> list[VerifierKey]:
+    keeper = app.keeper(config)
+    try:
+        keeper.open(first_start=False)
+    except SignerError as error:
+        print(f"the device key cannot be asked: {error}", file=sys.stderr)
+    return [VerifierKey.parse(text) for text in keeper.vkeys()]
+
+
+def _checked(directory: Path, demands: Demands) -> Report:
+    if is_tile_directory(directory):
+        note = read_note(directory)
+        with Progress("verifying", parse_checkpoint(note).size) as progress:
+            return verify_tiles(directory, note, demands, progress=progress)
+    log = find_log(directory)
+    view = LogView(log)
+    with Progress("verifying", view.size) as progress:
+        signed = last_signed(log.parent / "signer.state", view.origin)
+        return verify_segments(log, demands, signed_size=signed, progress=progress)
+
+
+def _report_object(report: Report, keys: list[str]) -> dict[str, Any]:
+    return {
+        "ok": report.verdict == INTACT,
+        "verdict": report.verdict,
+        "origin": report.origin,
+        "size": report.size,
+        "root": base64.b64encode(report.root).decode(),
+        "checkpoints": report.checkpoints,
+        "signed_size": report.signed_size,
+        "vkeys": keys,
+        "first_bad_seq": report.first_bad_seq,
+        "reason": report.reason,
+    }
+
+
+def _report_text(report: Report, whose: str) -> str:
+    if report.verdict != INTACT:
+        bad = "" if report.first_bad_seq is None else f" from entry {report.first_bad_seq} on"
+        return f"{report.verdict.upper()}{bad}: {report.reason} ({report.origin}, {report.size} entries before it)"
+    tail = report.size - report.signed_size
+    unsigned = f"; the last {tail} are not signed yet" if tail else ""
+    root = base64.b64encode(report.root).decode()
+    return (
+        f"intact: {report.origin}, {report.size} entries, {report.checkpoints} checkpoints checked against {whose}"
+        f"{unsigned}; root {root}"
+    )
+
+
+def _prove(args: argparse.Namespace, app: App) -> int:
+    view = _view(args, app)
+    note = view.newest_checkpoint
+    size = parse_checkpoint(note).size if note else 0
+    if note is None or args.seq >= size:
+        end = f"the newest checkpoint covers entries below {size}"
+        raise UnavailableError(f"entry {args.seq} cannot be proved yet: {end}; the log has {view.size}")
+    entry = next(view.entries(args.seq, args.seq + 1))
+    with Progress("proving", size) as progress:
+        leaves = _counted(view, size, progress)
+        proof = write_proof(args.seq, entry, inclusion_proof_streamed(leaves, args.seq, size), note)
+    if args.output is None:
+        sys.stdout.write(proof.decode())
+    else:
+        args.output.write_bytes(proof)
+    return EXIT_OK
+
+
+def _counted(view: LogView, size: int, progress: Progress) -> Any:
+    for done, leaf in enumerate(view.leaves()):
+        if done == size:
+            return
+        if done % 1024 == 0:
+            progress(done)
+        yield leaf
+
+
+def _export(args: argparse.Namespace, app: App) -> int:
+    view = _view(args, app)
+    note = view.newest_checkpoint
+    if note is None:
+        raise UnavailableError("the log has no checkpoint yet; an export needs one")
+    size = parse_checkpoint(note).size
+    with Progress("exporting", size) as progress:
+        count = write_tiles(args.target, view.origin, lambda start: view.entries(start, size), note, progress)
+    print(f"{args.target}: {view.origin} up to entry {size - 1}, {count} entries written")
+    return EXIT_OK

@@ -1,0 +1,76 @@
+"""A log directory as a reader sees it who has no part in the writing: the gateway may be running on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.errors import ConfigError, TamperError
+from gateway.log.entry import Entry, Kind, decode, description
+from gateway.log.frame import FrameError
+from gateway.log.reader import SegmentReader
+from gateway.log.scan import load, segment_name, segment_starts
+from gateway.log.tree import leaf_hash
+from gateway.reading import MeterDescription
+
+_BATCH = 4096
+_BATCH_BYTES = 1 << 20
+
+
+def find_log(directory: Path) -> Path:
+    """The directory with the segment files: *directory*, or ``log`` in it. Raises ConfigError when it is neither."""
+    for candidate in (directory / "log", directory):
+        if candidate.is_dir() and segment_starts(candidate):
+            return candidate
+    what = "does not exist" if not directory.exists() else "holds no log"
+    raise ConfigError(f"{directory} {what}; name a state directory, a log directory or an exported log")
+
+
+class LogView:
+    """Entries of a log directory as they are on disk, durable or not."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._starts: list[int] = []
+        self._reader = SegmentReader(directory, self._starts)
+        self._meters: dict[int, MeterDescription | None] = {}
+        self.origin = ""
+        self.size = 0
+        self.newest_checkpoint: bytes | None = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Sees what was appended since. Raises TamperError where the newest segment has no readable header."""
+        self._starts[:] = segment_starts(self._directory)
+        path = self._directory / segment_name(self._starts[-1])
+        try:
+            newest = load(path)
+        except FrameError as error:
+            raise TamperError(f"{path}: {error}", seq=self._starts[-1]) from error
+        self.origin, self.size = newest.header.origin, newest.next_seq
+        self.newest_checkpoint = newest.notes[-1][1] if newest.notes else newest.header.note or None
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Entries from seq *start* on, up to *stop* or the end. Raises TamperError where the log has changed."""
+        limit = self.size if stop is None else min(stop, self.size)
+        while start < limit:
+            batch = self._reader.read(start, limit, max_entries=_BATCH, max_bytes=_BATCH_BYTES)
+            yield from batch
+            start += len(batch)
+
+    def leaves(self) -> Iterator[bytes]:
+        """Leaf hashes of all entries."""
+        return map(leaf_hash, self.entries())
+
+    def entry(self, seq: int) -> Entry | None:
+        """The entry *seq*, or None beyond the end."""
+        found = self._reader.read(seq, self.size, max_entries=1, max_bytes=1)
+        return decode(found[0]) if found else None
+
+    def meter(self, definition_seq: int) -> MeterDescription | None:
+        """The meter that the definition entry of that seq spells out; None when there is no such entry."""
+        if definition_seq not in self._meters:
+            entry = self.entry(definition_seq)
+            known = entry is not None and entry.kind is Kind.DEFINITION
+            self._meters[definition_seq] = description(entry.body) if entry is not None and known else None
+        return self._meters[definition_seq]

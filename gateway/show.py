@@ -1,0 +1,123 @@
+"""Entries as people and programs read them: JSON objects, and one line of text each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.log.entry import Entry, Kind, description, points_of
+from gateway.log.tree import leaf_hash
+from gateway.reading import MeterDescription, PointReading, PointSpec
+
+#: Finds the meter that a definition entry spells out; None where that entry is not at hand.
+Lookup = Callable[[int], MeterDescription | None]
+_SEVERITIES = ("information", "warning", "alarm")
+#: Names of the items of a body, by kind.
+_ITEMS: dict[Kind, tuple[str, ...]] = {
+    Kind.GENESIS: ("origin", "software", "commit_ms", "commit_entries", "vkeys", "previous", "reason"),
+    Kind.DEFINITION: ("meter", "model", "digest", "location", "points"),
+    Kind.EVENT: ("code", "severity", "subject", "text"),
+    Kind.BOOT: ("boot_id", "software", "last_run"),
+    Kind.CLOCK_STEP: ("expected_ms", "found_ms", "source"),
+    Kind.CONFIG: ("sha256", "sha256_before"),
+    Kind.KEY: ("vkey", "what"),
+    Kind.GAP: ("subject", "from_ms", "to_ms", "count", "reason"),
+    Kind.RECOVERY: ("segment", "offset", "length", "sha256", "kept_in", "reason"),
+    Kind.BEACON: ("source", "data"),
+}
+
+
+def rfc3339(wall_ms: int) -> str:
+    """RFC 3339 text, UTC with milliseconds; the bare number of milliseconds for a year beyond 9999."""
+    seconds, ms = divmod(wall_ms, 1000)
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    except (ValueError, OverflowError, OSError):
+        return f"{wall_ms} ms"
+
+
+def point_object(spec: PointSpec, point: PointReading) -> dict[str, Any]:
+    """One point: exact decimal text or null, unit, OBIS code, raw words in hex, status."""
+    return {
+        "value": None if point.value is None else str(point.value),
+        "unit": spec.unit,
+        "obis": spec.obis,
+        "raw": point.raw.hex(),
+        "status": point.status.text,
+    }
+
+
+def entry_object(entry: Entry, lookup: Lookup) -> dict[str, Any]:
+    """The JSON object of an entry; a reading's points have the names of its definition entry."""
+    found: dict[str, Any] = {
+        "seq": entry.seq,
+        "kind": entry.kind.text,
+        "hash": leaf_hash(entry.data).hex(),
+        "prev": entry.prev.hex(),
+        "time": rfc3339(entry.moment.wall_ms),
+        "quality": entry.moment.quality,
+        "error_ms": entry.moment.error_ms,
+        "boot": entry.boot,
+        "boottime_ns": entry.moment.boottime_ns,
+        "bytes": len(entry.data),
+    }
+    if entry.kind is not Kind.READING:
+        items = zip(_ITEMS[entry.kind], entry.body, strict=True)
+        return found | {name: _plain(item) for name, item in items}
+    meter = lookup(entry.body[0])
+    points = points_of(entry.body)
+    specs = meter.points if meter is not None else _unnamed(len(points))
+    found["meter"] = meter.name if meter is not None else None
+    found["definition"] = entry.body[0]
+    if entry.body[1]:
+        found["meter_time"] = rfc3339(entry.body[1][0])
+    found["points"] = {spec.name: point_object(spec, point) for spec, point in zip(specs, points, strict=False)}
+    return found
+
+
+def entry_line(entry: Entry, lookup: Lookup) -> str:
+    """The line that people read."""
+    head = f"{entry.seq:>8}  {rfc3339(entry.moment.wall_ms)} {entry.moment.quality}  {entry.kind.text:<10}"
+    return f"{head}  {_summary(entry, lookup)}"
+
+
+def _summary(entry: Entry, lookup: Lookup) -> str:
+    body = entry.body
+    if entry.kind is Kind.READING:
+        return reading_text(entry, lookup)
+    if entry.kind is Kind.DEFINITION:
+        meter = description(body)
+        return f"{meter.name}: {meter.model} at {meter.location}, {len(meter.points)} points"
+    if entry.kind is Kind.EVENT:
+        return f"{_severity(body[1])} {body[0]}: {body[2]}: {body[3]}"
+    if entry.kind is Kind.GAP:
+        return f"{body[0]}: {body[3]} missing from {rfc3339(body[1])} to {rfc3339(body[2])}: {body[4]}"
+    items = zip(_ITEMS[entry.kind], body, strict=True)
+    return ", ".join(f"{name} {_plain(item)}" for name, item in items if item not in ([], b""))
+
+
+def reading_text(entry: Entry, lookup: Lookup) -> str:
+    """A reading in words: meter, and each point with value and unit or the reason why there is none."""
+    meter, points = lookup(entry.body[0]), points_of(entry.body)
+    specs = meter.points if meter is not None else _unnamed(len(points))
+    words = []
+    for spec, point in zip(specs, points, strict=False):
+        value = f"{point.value} {spec.unit}".rstrip() if point.value is not None else ""
+        status = "" if point.status == 0 else f"({point.status.text})"
+        words.append(" ".join(filter(None, (spec.name, value, status))))
+    return f"{meter.name if meter else f'definition {entry.body[0]}'}: {', '.join(words)}"
+
+
+def _severity(number: int) -> str:
+    return _SEVERITIES[number] if 0 <= number < len(_SEVERITIES) else f"severity {number}"
+
+
+def _unnamed(count: int) -> tuple[PointSpec, ...]:
+    return tuple(PointSpec(name=f"point_{index}", obis="", unit="", register="") for index in range(count))
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, bytes):
+        return item.hex()
+    return [_plain(inner) for inner in item] if isinstance(item, list) else item
