@@ -18,7 +18,7 @@ from typing import Any
 from gateway.errors import MalformedError, TamperError
 from gateway.log.entry import NO_PREV, Kind, parse
 from gateway.log.frame import FrameError
-from gateway.log.note import Checkpoint, parse_checkpoint, verify_checkpoint
+from gateway.log.note import Checkpoint, of_origin, parse_checkpoint, verify_checkpoint
 from gateway.log.scan import Contents, load, segment_name, segment_starts
 from gateway.log.tile_reader import read_entries
 from gateway.log.tree import Frontier, leaf_hash
