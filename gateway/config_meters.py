@@ -124,17 +124,17 @@ def _model(section: Section, world: World) -> tuple[str, ModelInfo | None]:
 
 
 def _points(section: Section, info: ModelInfo | None, model: str, world: World) -> tuple[str, ...]:
-    points: list[str] = []
+    points: dict[str, None] = {}
     items = section.items("points", "[import_total, power_total]")
     if not items and section.good("points"):
         section.refuse("points", "names no point; leave the key out to read the model's default points")
     for node, path in items:
         point = one(node, path, kinds.POINT, world.problems)
-        if point is None:
+        if point is None or world.problems.full:
             continue
         if point in points:
             world.problems.add(node, path, f"{clip(point)} is listed twice; remove one")
         elif info is not None and point not in info.points:
             world.problems.add(node, path, f"{model} has no point {clip(point)!r}{suggest(point, info.points)}")
-        points.append(point)
+        points[point] = None
     return tuple(points)

@@ -3,7 +3,7 @@
 Built on PyYAML's event stream (a pure parser: nothing is constructed, no tag is honoured). Every scalar keeps its own
 text and whether it was quoted: what ``no``, ``010`` or ``8:20`` means is decided by the key they are given for, not by
 YAML 1.1's implicit types. Refused: anchors, aliases, tags, directives, several documents, nesting deeper than
-``MAX_DEPTH``, text beyond ``MAX_BYTES``, and keys given twice in a mapping.
+``MAX_DEPTH``, text beyond ``MAX_BYTES``, more values than ``MAX_VALUES``, and keys given twice in a mapping.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gateway.config_model import Problem
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
+MAX_VALUES = 20_000
 MAX_PROBLEMS = 100
 _MAX_QUOTED = 60
 
@@ -130,6 +131,7 @@ class _Composer:
         self._text = text
         self._problems = problems
         self._events = self._parse()
+        self._values = 0
 
     def root(self) -> Node:
         next(self._events)  # stream start
@@ -152,6 +154,9 @@ class _Composer:
             return _at(event)
         if depth > MAX_DEPTH:
             self._stop(_at(event), f"nested deeper than {MAX_DEPTH} levels; no config needs that")
+        self._values += 1
+        if self._values > MAX_VALUES:
+            self._stop(_at(event), f"more than {MAX_VALUES} keys and values; no config needs that")
         self._refuse_properties(event, path)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._list(event, path, depth)

@@ -34,6 +34,7 @@ SYNTAX = [
     (b"origin: " + b"[" * 16 + b"]" * 16, "1:24: nested deeper than 16 levels; no config needs that"),
     (b"[" * 100_000, "1:17: nested deeper than 16 levels; no config needs that"),
     (b"- " * 100_000, "1:33: nested deeper than 16 levels; no config needs that"),
+    (b"- a\n" * 20_001, "20000:3: more than 20000 keys and values; no config needs that"),
     (b"#" * (MAX_BYTES + 1), "1:1: the file is larger than 1048576 bytes; a config is text of a few kilobytes"),
 ]  # fmt: skip
 
