@@ -43,8 +43,13 @@ class _Models(Mapping[str, ModelInfo]):
         return sum(1 for _ in self)
 
 
-class DriverCatalogue:
-    """``gateway.config_model.Catalogue`` of the shipped drivers."""
+class App:
+    """Everything that a command needs of the outside, made on demand; also the catalogue that a config is read with."""
+
+    software = SOFTWARE
+
+    def __init__(self) -> None:
+        self.clock: Clock = SystemClock()
 
     def models(self) -> Mapping[str, ModelInfo]:
         """Names of the shipped meter models and their points."""
@@ -58,19 +63,9 @@ class DriverCatalogue:
         """Schemes of the key URIs that can be opened."""
         return KEYS.names()
 
-
-class App:
-    """Everything that a command needs of the outside, made on demand."""
-
-    software = SOFTWARE
-
-    def __init__(self) -> None:
-        self.clock: Clock = SystemClock()
-        self.catalogue = DriverCatalogue()
-
     def load(self, path: Path) -> Config:
         """The config in that file. Raises ConfigError."""
-        return load(path, self.catalogue)
+        return load(path, self)
 
     async def buses(self, config: Config) -> Sequence[Bus]:
         """The buses that have meters; simulators are started, nothing else is opened."""

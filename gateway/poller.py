@@ -102,7 +102,7 @@ class Poller:
         try:
             reading = await self._meter.read()
         except (MeterUnavailable, MeterProtocolError) as error:
-            self._fail(str(error))
+            self._fail(str(error).removeprefix(f"{self.health.name}: "))
             return
         reading = self._check.check(reading)
         self.last = reading
