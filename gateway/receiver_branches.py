@@ -14,6 +14,7 @@ from array import array
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from gateway.log.tree import HASH_SIZE, Frontier
 
@@ -39,11 +40,15 @@ class Branch:
         """The leaf hash *index* entries above the settled size."""
         return bytes(self.leaves[index * HASH_SIZE : (index + 1) * HASH_SIZE])
 
+    def common(self, other: Branch) -> int:
+        """How many entries are the same from the settled size on."""
+        shorter = min(len(self), len(other))
+        return next((index for index in range(shorter) if self.leaf(index) != other.leaf(index)), shorter)
+
     def extend(self, leaves: Sequence[bytes], places: Sequence[int]) -> None:
         """Adds entries at the end."""
-        for leaf in leaves:
-            self.leaves += leaf
-            self.tree.append(leaf)
+        self.leaves += b"".join(leaves)
+        self.tree.extend(leaves)
         self.places.extend(places)
 
 
@@ -100,9 +105,11 @@ class Branches:
                 best = Fit(branch=branch, index=index, common=common)
         return best
 
-    def room(self, count: int) -> bool:
-        """Whether *count* more entries may be held."""
-        return self.held + count <= MAX_PENDING
+    def room(self, fit: Fit, count: int) -> bool:
+        """Whether a run of *count* entries that fits so may be held."""
+        at = fit.index + fit.common
+        copied = 0 if at == len(fit.branch) else at
+        return self.held + copied + count - fit.common <= MAX_PENDING
 
     def grow(self, fit: Fit, leaves: Sequence[bytes], places: Sequence[int]) -> tuple[Branch, int]:
         """Adds what of *leaves* is not in common; returns the branch that has them now and its length before."""
@@ -149,15 +156,23 @@ class Branches:
             del other.places[:count]
         self._branches = kept
 
-    def all_places(self) -> list[array[int]]:
-        """The places of each branch; the store may change them when it moves entries."""
-        return [branch.places for branch in self._branches]
+    def has(self, branch: Branch) -> bool:
+        """Whether *branch* is still held."""
+        return any(branch is other for other in self._branches)
+
+    @property
+    def oldest_place(self) -> int | None:
+        """The least place of a pending entry; None when none is pending."""
+        return min((branch.places[0] for branch in self._branches if branch.places), default=None)
 
     def _sprout(self, branch: Branch | None, count: int) -> Branch:
         """A new branch of the first *count* entries of *branch*."""
         sprout = Branch(self.tree.copy(), bytearray(), array("q"))
-        if branch is not None:
-            sprout.extend([branch.leaf(index) for index in range(count)], branch.places[:count])
+        if branch is None:
+            return sprout
+        if count == len(branch):
+            return Branch(branch.tree.copy(), branch.leaves[:], branch.places[:])
+        sprout.extend([branch.leaf(index) for index in range(count)], branch.places[:count])
         return sprout
 
     def _fork(self, branch: Branch, at: int) -> Branch:
@@ -201,6 +216,5 @@ class Window:
         if not 0 <= count <= len(self._leaves):
             return None
         tree = self._base.copy()
-        for index in range(count):
-            tree.append(self._leaves[index])
+        tree.extend(islice(self._leaves, count))
         return tree.root()

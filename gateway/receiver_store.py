@@ -37,6 +37,7 @@ from gateway.receiver_branches import Window
 
 MAX_SPOOL_FILES = 64
 SPOOL_FILE = 4 << 20
+MAX_UNCOMMITTED = 4 << 20
 MAX_EVIDENCE_FILES = 64
 MAX_EVIDENCE = 16 << 20
 _RECORD = struct.Struct(">II")
@@ -131,32 +132,35 @@ class Spool:
 class ReceiverStore:
     """The directory of one receiver. Raises ConfigError, TamperError or OSError when it cannot be used."""
 
-    def __init__(self, directory: Path, origin: str | None = None) -> None:
-        """*origin* is needed where the directory is new; otherwise it must be that of the log there."""
+    def __init__(self, directory: Path) -> None:
         durable.make_directory(directory)
         self.directory = directory
         self._lock = _lock(directory)
         self._segments: Segments | None = None
-        self.window = Window(Frontier())
-        if origin is not None or segment_starts(directory):
-            self.begin(origin)
+        if segment_starts(directory):
+            self._open(None)
         self.spool = Spool(directory)
+        self._uncommitted = 0
+        self._settled = False
         self._evidence = directory / "evidence"
 
-    def begin(self, origin: str | None) -> None:
+    def begin(self, origin: str) -> None:
+        """Says which log this is to be. Raises ConfigError where another one is there."""
+        if self._segments is None:
+            self._open(origin)
+        if self.segments.origin != origin:
+            raise ConfigError(
+                f"{self.directory} holds the log {self.segments.origin!r}, not {origin!r}; take another --store"
+            )
+
+    def _open(self, origin: str | None) -> None:
         """Opens the log in the directory, or begins one; a torn tail, which a power cut leaves, is cut."""
         newest = _newest(self.directory)
         if newest is None:
-            self._segments = Segments.open(self.directory, origin)
+            self._segments = Segments.open(self.directory, origin) if origin else None
             return
-        found = newest.header.origin
-        if origin not in (None, found):
-            raise ConfigError(f"{self.directory} holds the log {found!r}, not {origin!r}; take another --store")
-        self._segments = Segments(self.directory, found)
+        self._segments = Segments(self.directory, newest.header.origin)
         self._segments.resume(newest, segment_starts(self.directory))
-        self.window = Window(newest.header.tree())
-        for data in newest.entries:
-            self.window.add(leaf_hash(data))
 
     @property
     def origin(self) -> str | None:
@@ -169,23 +173,54 @@ class ReceiverStore:
         assert self._segments is not None
         return self._segments
 
-    def settle(self, entries: Iterable[bytes], note: bytes) -> None:
-        """Appends settled entries and the checkpoint that settles them; durable on return."""
-        segments = self.segments
-        for number, data in enumerate(entries, 1):
-            segments.append(data, leaf_hash(data))
-            if number % 4096 == 0:
-                # Bounds what waits for the disk. Entries without their checkpoint are what a crash leaves here.
-                segments.commit()
-        segments.checkpoint(note)
-        segments.commit()
+    def window(self) -> Window:
+        """The settled entries of the newest segment."""
+        starts = segment_starts(self.directory)
+        if not starts:
+            return Window(Frontier())
+        contents = load(self.directory / segment_name(starts[-1]))
+        window = Window(contents.header.tree())
+        for data in contents.entries:
+            window.add(leaf_hash(data))
+        return window
 
-    def leaf(self, seq: int) -> bytes:
-        """The leaf hash of the settled entry *seq*, from the disk."""
-        return leaf_hash(self.segments.read(seq, max_entries=1)[0])
+    def settle(self, entries: Iterable[bytes], note: bytes) -> None:
+        """Appends settled entries and the checkpoint that settles them; durable after ``commit``."""
+        segments = self.segments
+        for data in entries:
+            segments.append(data, leaf_hash(data))
+            self._uncommitted += len(data)
+            if self._uncommitted > MAX_UNCOMMITTED:
+                # Bounds what waits for the disk. A crash after it leaves entries that wait for their checkpoint.
+                self._commit_segments()
+        segments.checkpoint(note)
+        self._settled = True
+
+    def commit(self, oldest_pending: int | None) -> None:
+        """All that was settled, and all that is pending, is durable on return.
+
+        *oldest_pending* is the place of the oldest entry that is still pending, None when there is none.
+        """
+        self.spool.sync()
+        if not self._settled:
+            return
+        self._commit_segments()
+        # Durable in the log: from here on the pending files may lose it.
+        self.spool.forget_below(oldest_pending)
+        self._settled = False
+
+    def _commit_segments(self) -> None:
+        self.segments.commit()
+        self._uncommitted = 0
+
+    def entry(self, seq: int) -> bytes:
+        """The settled entry *seq*."""
+        self._commit_segments()
+        return self.segments.read(seq, seq + 1)[0]
 
     def leaves(self, start: int, stop: int) -> list[bytes]:
         """Leaf hashes of settled entries."""
+        self._commit_segments()
         found: list[bytes] = []
         while start + len(found) < stop:
             found += map(leaf_hash, self.segments.read(start + len(found), stop))
@@ -195,8 +230,15 @@ class ReceiverStore:
         """The root over the first *size* settled entries, from the segment that holds the last of them."""
         if size == 0:
             return EMPTY_ROOT
+        self._commit_segments()
         start = max(start for start in segment_starts(self.directory) if start <= size)
-        contents = load(self.directory / segment_name(start))
+        path = self.directory / segment_name(start)
+        try:
+            contents = load(path)
+        except FrameError as error:
+            raise _changed(path, error) from error
+        if contents.next_seq < size:
+            raise TamperError(f"{path}: entry {contents.next_seq} is missing or changed; keep it, take another --store")
         tree = contents.header.tree()
         extend_tree(tree, contents.entries[: size - start])
         return tree.root()

@@ -1,0 +1,87 @@
+"""The settled entries of a receiver, with a store or without: what repeats and old checkpoints are compared with.
+
+Without a store only the last 4,096 leaf hashes are known (``Window``); with one, all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gateway.channel import MAX_CHECKPOINT, MAX_ENTRIES, MAX_MESSAGE, Message, encode_message
+from gateway.log.tree import Frontier
+from gateway.receiver_branches import Branch, Window
+from gateway.receiver_run import Run
+from gateway.receiver_store import ReceiverStore
+
+
+class Settled:
+    """Settled entries, from a store's where there is one."""
+
+    def __init__(self, store: ReceiverStore | None) -> None:
+        self._store = store
+        self._window = store.window() if store else Window(Frontier())
+
+    def leaves(self, start: int, stop: int) -> list[bytes | None]:
+        """Leaf hashes of entries *start* up to *stop*; None for those not known any more."""
+        found = [self._window.leaf(seq) for seq in range(start, stop)]
+        if self._store is not None and None in found:
+            # The unknown ones are the oldest.
+            return [*self._store.leaves(start, start + found.count(None)), *found[found.count(None) :]]
+        return found
+
+    def root_at(self, size: int) -> bytes | None:
+        """The root over the first *size* entries; None when not known any more."""
+        root = self._window.root_at(size)
+        return self._store.root_at(size) if root is None and self._store is not None else root
+
+    def settle(self, branch: Branch, count: int, run: Run | None, note: bytes) -> None:
+        """Adds the first *count* entries of *branch*, whose bytes are in the store or in *run*, and their note."""
+        if self._store is not None:
+            self._store.settle(self._entries(self._store, branch.places[:count], run), note)
+        for index in range(count):
+            self._window.add(branch.leaf(index))
+
+    def add_note(self, note: bytes) -> None:
+        """Keeps the checkpoint of entries that were settled without it, before a crash."""
+        if self._store is not None:
+            self._store.settle((), note)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further pending entry can be kept."""
+        return self._store is not None and self._store.spool.full
+
+    def keep_pending(self, branch: Branch, settled: int, run: Run) -> None:
+        """Writes those entries of *run* that are pending in *branch* to the store."""
+        if self._store is None:
+            return
+        for index in range(max(run.before - settled, 0), len(branch)):
+            branch.places[index] = self._store.spool.append(run.entries[-1 - branch.places[index]])
+
+    def ours(self, origin: str, branch: Branch, size: int, first: int, end: int) -> bytes | None:
+        """A message of our own entries from *first* up to *end*, and the newest checkpoint, as evidence."""
+        store = self._store
+        if store is None:
+            return None
+        entries, room = [], MAX_MESSAGE - 2 * MAX_CHECKPOINT
+        for seq in range(first, min(end, size + len(branch), first + MAX_ENTRIES)):
+            data = store.entry(seq) if seq < size else self._pending(branch.places[seq - size])
+            if data is None or (room := room - len(data) - 9) < 0:
+                break
+            entries.append(data)
+        note = store.segments.newest_checkpoint
+        if not entries and note is None:
+            return None
+        return encode_message(Message(origin=origin, first_seq=first, entries=tuple(entries), checkpoint=note))
+
+    @staticmethod
+    def _entries(store: ReceiverStore, places: Iterable[int], run: Run | None) -> Iterator[bytes]:
+        for place in places:
+            if place < 0:
+                assert run is not None
+                yield run.entries[-1 - place]
+            else:
+                yield store.spool.read(place)
+
+    def _pending(self, place: int) -> bytes | None:
+        return self._store.spool.read(place) if self._store is not None and place >= 0 else None
