@@ -60,6 +60,15 @@ class OutboxStatus:
     notices: tuple[str, ...]
 
 
+def pause_s(pacing: Pacing, failures: int, jitter: float) -> float:
+    """How long to wait after *failures* failures in a row before this one; *jitter* from 0 to 1 takes up to half off.
+
+    Without jitter all gateways of a region would come back to their broker in the same second.
+    """
+    longest: float = min(pacing.backoff_s_max, pacing.backoff_s_min * 2 ** min(failures, 30))
+    return longest * (1 - jitter / 2)
+
+
 class Outbox:
     """Delivers one log through one sink. All methods belong to the event loop's thread."""
 
@@ -156,12 +165,8 @@ class Outbox:
                 _log.warning("channel %s: %s", self._sink.name, error)
                 # A close() that waits for the drain has nothing to wait for any more.
                 self._drained.set()
-                await asyncio.sleep(self._pause_s())
-
-    def _pause_s(self) -> float:
-        longest: float = min(self._pacing.backoff_s_max, self._pacing.backoff_s_min * 2 ** min(self._failures, 30))
-        self._failures += 1
-        return longest * (0.5 + self._jitter() / 2)
+                await asyncio.sleep(pause_s(self._pacing, self._failures, self._jitter()))
+                self._failures += 1
 
     async def _session(self) -> None:
         """One connection, from the cursor on, until it fails."""

@@ -30,29 +30,31 @@ class DurableStorage(Storage):
         self._path = path
         #: What was wrong with the file when it was opened, in words.
         self.recovered: str | None = None
-        self._data = self._load()
+        # Text, as TinyDB changes what it has read before it writes.
+        self._text = self._load()
 
     def read(self) -> dict[str, dict[str, Any]] | None:
-        """The present content; None when there is none. The caller gets a copy it may change."""
-        return {name: dict(table) for name, table in self._data.items()} if self._data else None
+        """The present content; None when there is none."""
+        content: dict[str, dict[str, Any]] | None = json.loads(self._text)
+        return content
 
     def write(self, data: dict[str, dict[str, Any]]) -> None:
         """Replaces the file, durably; a crash leaves the old content or the new. Raises OSError."""
         # default=dict: TinyDB hands over its own mapping type.
         text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=dict)
         durable.write_atomically(self._path, text.encode(), mode=0o600)
-        self._data = json.loads(text)
+        self._text = text
 
-    def _load(self) -> dict[str, dict[str, Any]]:
+    def _load(self) -> str:
         try:
-            return _parse(self._path)
+            return _checked(self._path)
         except FileNotFoundError:
-            return {}
+            return "null"
         except ValueError as error:
             self._set_aside(str(error))
         except OSError as error:
             self.recovered = f"{self._path} cannot be read ({error.strerror}): starting with empty state"
-        return {}
+        return "null"
 
     def _set_aside(self, fault: str) -> None:
         self.recovered = f"{self._path} is broken ({fault}): starting with empty state"
@@ -64,7 +66,8 @@ class DurableStorage(Storage):
             self.recovered += f"; kept as {kept.name}"
 
 
-def _parse(path: Path) -> dict[str, dict[str, Any]]:
+def _checked(path: Path) -> str:
+    """The file's text. Raises ValueError where it is not what this module writes, OSError where it cannot be read."""
     with path.open("rb") as file:
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
@@ -76,7 +79,7 @@ def _parse(path: Path) -> dict[str, dict[str, Any]]:
     tables = data.values() if isinstance(data, dict) else [None]
     if not all(isinstance(table, dict) and all(map(_is_document, table.items())) for table in tables):
         raise ValueError("not tables of keys and values")
-    return dict(data)
+    return raw.decode()
 
 
 def _is_document(item: tuple[str, Any]) -> bool:
