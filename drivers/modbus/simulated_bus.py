@@ -35,7 +35,7 @@ class SimulatedBus:
 
 async def open_simulated_bus(name: str, meters: Sequence[MeterSettings], clock: Clock) -> SimulatedBus:
     """Starts the server on a free loopback port, with one unit for each meter, and opens a bus to it."""
-    simulator = Simulator({meter.unit: meter.definition for meter in meters})
+    simulator = Simulator({meter.unit: meter.definition for meter in meters}, lambda: clock().wall_ms)
     host, port = await simulator.start()
     settings = BusSettings(name=name, kind="tcp", host=host, port=port)
     return SimulatedBus(open_bus(settings, meters, clock), simulator)
