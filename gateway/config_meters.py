@@ -119,7 +119,8 @@ def _model(section: Section, world: World) -> tuple[str, ModelInfo | None]:
             return model, models[model] if section.has("points") else None
         section.refuse("model", f"unknown meter model {clip(model)!r}{suggest(model, list(models))}")
     except ConfigError as error:
-        section.refuse("model", str(error))
+        for line in str(error).splitlines():  # a definition file tells all its faults, one a line
+            section.refuse("model", line)
     return model, None
 
 

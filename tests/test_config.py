@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from gateway import config_build, config_channels, config_meters
+from gateway.app import App
 from gateway.config import (
     BusConfig,
     ChannelConfig,
     CheckpointConfig,
     CommitConfig,
+    ConfigProblems,
     KeyConfig,
     LogConfig,
     MeterConfig,
@@ -51,6 +53,17 @@ def test_every_commented_example_can_be_switched_on(tmp_path):
     assert [bus.kind for bus in config.buses] == ["simulator", "serial", "tcp", "rtu_over_tcp"]
     assert [meter.name for meter in config.meters] == ["main", "heat-pump", "roof", "garage", "workshop"]
     assert [channel.name for channel in config.channels] == ["local", "stick", "house", "utility", "cloud"]
+
+
+def test_the_examples_fit_the_meters_that_are_shipped(tmp_path):
+    """The example's models and points exist, its commented-out ones too (but for the operator's own file)."""
+    catalogue = App()
+    assert load(EXAMPLE, catalogue, look=True).warnings == ()
+    file = tmp_path / "config.yaml"
+    file.write_text(uncommented(EXAMPLE.read_text()))
+    with pytest.raises(ConfigProblems) as caught:
+        load(file, catalogue, credentials="/run/credentials/meter-gateway.service")
+    assert [problem.path for problem in caught.value.problems] == ["meters[4].model"]
 
 
 def test_a_minimal_config_has_the_documented_defaults(tmp_path):
@@ -183,3 +196,16 @@ def test_the_reference_names_every_key():
         "key.uri",
     }
     assert rows == keys
+
+
+def test_each_fault_of_an_own_definition_file_is_a_problem_of_its_own(tmp_path):
+    """A definition file tells all its faults, and the list stays one line per problem."""
+    (tmp_path / "own.yaml").write_text("extends: nothing\npoints: 4\n")
+    file = tmp_path / "config.yaml"
+    meter = "{name: m, model: own.yaml, bus: b, unit: 1}"
+    file.write_text(f"origin: a\nstate_dir: .\nbuses: [{{name: b, tcp: x}}]\nmeters: [{meter}]\n")
+    with pytest.raises(ConfigProblems) as caught:
+        load(file, App())
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(caught.value.problems) >= 1
+    assert all(line.startswith(f"{file}:4:27: meters[0].model: {tmp_path}/own.yaml") for line in lines)
