@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +79,32 @@ class App:
     def sinks(self, config: Config, log: LogReader) -> Sequence[Sink]:
         """One sink for each channel; nothing is connected yet."""
         return [SINKS.get(channel.kind)(channel, log) for channel in config.channels]
+
+    async def scan(
+        self,
+        tcp: tuple[str, int] | None,
+        line: tuple[str, int, str, int] | None,
+        timeout_ms: int | None,
+        units: Sequence[int],
+    ) -> AsyncIterator[tuple[int, str, tuple[str, ...]]]:
+        """(unit, state, models) of each unit id, in order. Raises MeterUnavailable when the port is away."""
+        from drivers.modbus.bus import BusSettings, open_bus
+        from drivers.modbus.definition import list_definitions, load_definition
+        from drivers.modbus.scan import scan
+        from drivers.transport import SerialSettings
+
+        serial = None
+        if line is not None:
+            serial = SerialSettings(device=line[0], baud=line[1], parity=line[2], stop_bits=line[3])
+        host, port = tcp or ("", 0)
+        kind = "tcp" if serial is None else "serial"
+        settings = BusSettings(name="scan", kind=kind, serial=serial, host=host, port=port, timeout_ms=timeout_ms)
+        bus = open_bus(settings, (), self.clock)
+        try:
+            async for found in scan(bus, units, [load_definition(name) for name in list_definitions()]):
+                yield found.unit, found.state, found.models
+        finally:
+            await bus.close()
 
     def keeper(self, config: Config) -> KeyKeeper:
         """The device key, not yet opened."""
