@@ -1,8 +1,8 @@
 """``file:`` keys: an unencrypted PKCS#8 private key in a PEM file, Ed25519 or ECDSA P-256.
 
-The URI is ``file:`` and a path (RFC 8089, percent-encoded where needed): ``file:device-key.pem`` is relative to the
-base directory, ``file:/etc/keys/device.pem`` and ``file:///etc/keys/device.pem`` are absolute. A new key is Ed25519,
-in a file of mode 0600 (RFC 7468, label PRIVATE KEY; RFC 8410, version 1). The file must be a regular one that only
+The URI is ``file:`` and a path: ``file:device-key.pem`` is relative to the base directory,
+``file:/etc/keys/device.pem`` and ``file:///etc/keys/device.pem`` are absolute. Unlike in RFC 8089 the path is taken as
+it stands, without percent-decoding, as everywhere else in the config. A new key is Ed25519, in a file of mode 0600 (RFC 7468, label PRIVATE KEY; RFC 8410, version 1). The file must be a regular one that only
 its owner can read. Whoever can read the file can sign: such a key is for development and for boards without a key
 store.
 """
@@ -16,7 +16,6 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -71,10 +70,9 @@ def file_path(uri: str, base: Path) -> Path:
         if not rest.startswith("///"):
             raise ConfigError(f"key {uri!r}: names a host; write file:/absolute/path or file:relative/path")
         rest = rest[2:]
-    name = unquote(rest)
-    if any(mark in rest for mark in "?#") or "\0" in name or Path(name).name in ("", ".."):
-        raise ConfigError(f"key {uri!r}: names no file; write file:device-key.pem (? and # as %3F and %23)")
-    return base / name
+    if "\0" in rest or Path(rest).name in ("", ".."):
+        raise ConfigError(f"key {uri!r}: names no file; write file:device-key.pem")
+    return base / rest
 
 
 class _Key:
