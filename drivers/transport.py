@@ -199,33 +199,42 @@ def _open_failure(device: str, error: BaseException) -> str:
 
 
 def holder(device: str) -> str:
-    """`` by NAME (pid N)`` of another process that has *device* open, as far as /proc shows; else empty."""
+    """`` by NAME (pid N)`` of the process that locked *device*, else of one that has it open; empty if unknown."""
     try:
-        wanted = Path(device).stat().st_rdev
+        wanted = Path(device).stat()
     except OSError:
         return ""
-    for pid in sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
-        if pid != os.getpid() and _has_open(pid, wanted):
-            name = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
-            return f" by {name} (pid {pid})"
-    return _flock_holder(device)
+    pids = [*_lockers(wanted), *(pid for pid in _pids() if _has_open(pid, wanted.st_rdev))]
+    if not pids:
+        return ""
+    try:
+        name = Path(f"/proc/{pids[0]}/comm").read_text(errors="replace").strip()
+    except OSError:
+        name = "another program"
+    return f" by {name} (pid {pids[0]})"
+
+
+def _lockers(wanted: os.stat_result) -> list[int]:
+    """Who holds a flock, from /proc/locks (proc(5)), which everybody may read."""
+    place = f"{os.major(wanted.st_dev):02x}:{os.minor(wanted.st_dev):02x}:{wanted.st_ino}"
+    try:
+        lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return []  # a hardened unit does not see it
+    return [int(line[4]) for line in lines if len(line) > 5 and line[1] == "FLOCK" and line[5] == place]
+
+
+def _pids() -> list[int]:
+    """All other processes."""
+    found = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return sorted(pid for pid in found if pid != os.getpid())
 
 
 def _has_open(pid: int, device: int) -> bool:
     try:
-        return any(entry.stat().st_rdev == device for entry in os.scandir(f"/proc/{pid}/fd"))
+        return device != 0 and any(entry.stat().st_rdev == device for entry in os.scandir(f"/proc/{pid}/fd"))
     except OSError:
         return False  # another user's process, or it ended meanwhile
-
-
-def _flock_holder(device: str) -> str:
-    """The pid from /proc/locks (proc(5)), which everybody may read."""
-    inode = str(Path(device).stat().st_ino)
-    for line in Path("/proc/locks").read_text().splitlines():
-        fields = line.split()
-        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].split(":")[-1] == inode:
-            return f" by pid {fields[4]}"
-    return ""
 
 
 class TcpLink(_Descriptor):

@@ -84,6 +84,8 @@ class Line:
             os.set_blocking(master, False)
         self.devices = [os.ttyname(slave) for _, slave in self.ports]
         self.free_at: dict[int, float] = {}
+        #: Meters do one thing after the other: when each is done with what it was asked.
+        self.busy_until: dict[int, float] = {}
         #: (when it is over, order, speaker, byte): bytes on the wire and bytes to come.
         self.wire: list[tuple[float, int, int, int]] = []
         self.replies: list[tuple[float, int, bytes]] = []
@@ -140,12 +142,14 @@ class Line:
         self.stats["requests"] += 1
         action = unit.action(self.chance)
         reply = unit.reply(number, fc, address, count)
+        at = max(at, self.busy_until.get(number, 0.0)) + unit.delay_ms / 1000
         if action == "late":
             at += unit.late_ms / 1000
             self.stats["late"] += 1
+        self.busy_until[number] = at
         for version in self._versions(action, reply):
             self.order += 1
-            heapq.heappush(self.replies, (at + unit.delay_ms / 1000, self.order, version))
+            heapq.heappush(self.replies, (at, self.order, version))
 
     def _versions(self, action: str, reply: bytes) -> list[bytes]:
         """What goes on the wire instead of *reply*."""
@@ -183,7 +187,8 @@ def serve(line: Line, orders: Any) -> None:
 def obey(line: Line, order: dict[str, Any]) -> bool:
     """Changes a unit, or answers with the statistics; False when it is time to go."""
     if "unit" in order:
-        line.units[order.pop("unit")] = Unit(**order)
+        unit = order.pop("unit")
+        line.units[unit] = Unit(**order)
     print(json.dumps(line.stats), flush=True)
     return True
 

@@ -6,7 +6,6 @@ Requests take turns in the order in which they were asked for; there is one on t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,6 +16,7 @@ from drivers.modbus.plan import SPARE_RTU, SPARE_TCP
 from drivers.modbus.rtu import RtuLine
 from drivers.modbus.tcp import TcpLine
 from drivers.modbus.transaction import NETWORK_S, Line, Timing, ask
+from drivers.modbus.turns import Turn, Turns
 from drivers.transport import SerialLink, SerialSettings, TcpLink
 from gateway.errors import ConfigError
 from gateway.reading import Clock
@@ -89,7 +89,7 @@ class ModbusBus:
         self._port = Port(
             name=settings.name,
             line=kind.line(settings),
-            lock=asyncio.Lock(),
+            turns=Turns(),
             clock=clock,
             delay_s_max=kind.delay_s_max,
             max_gap=kind.max_gap,
@@ -113,12 +113,12 @@ class ModbusBus:
         garbled one (twice), ValueError for what cannot be asked.
         """
         request = Request(unit=unit, fc=fc, address=address, count=count)
-        async with self._port.lock:
+        async with Turn(self._port.turns):
             return (await ask(self._port.line, request, self._port.delay_s_max)).registers
 
     async def close(self) -> None:
         """Releases the port after the exchange that is under way."""
-        async with self._port.lock:
+        async with Turn(self._port.turns):
             self._port.line.close()
 
 

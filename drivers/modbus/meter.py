@@ -23,7 +23,8 @@ from drivers.modbus.frame import BadReply, Request
 from drivers.modbus.health import Health, Patience
 from drivers.modbus.learned import REFUSALS, Learned
 from drivers.modbus.plan import Block, Limits, Span
-from drivers.modbus.transaction import Line, NoReply, Turn, ask
+from drivers.modbus.transaction import Line, NoReply, ask
+from drivers.modbus.turns import Turn, Turns
 from drivers.transport import LinkLost
 from gateway.errors import MeterProtocolError, MeterRefused, MeterUnavailable
 from gateway.reading import Clock, MeterDescription, Moment, PointReading, Reading, Status
@@ -55,7 +56,7 @@ class Port:
 
     name: str
     line: Line
-    lock: asyncio.Lock
+    turns: Turns
     clock: Clock
     #: The longest that a meter on this line may think.
     delay_s_max: float
@@ -106,7 +107,7 @@ class ModbusMeter:
     async def read(self) -> Reading:
         """See ``gateway.reading.Meter``."""
         self._admit()
-        async with Turn(self._port.lock) as turn:
+        async with Turn(self._port.turns) as turn:
             self._admit()
             started = _now()
             try:

@@ -119,13 +119,13 @@ class RtuLine:
             self._note_late(received, besides=request.unit)
 
     async def _drain(self) -> bytes:
-        """All bytes until the line was silent for a stall. Raises BadReply when it never is."""
+        """All bytes until the line was silent for a stall. Raises NoReply when it never is: asking again is no use."""
         stray = bytearray()
         limit = _now() + BABBLE_S
         while data := await self._hear(_now() + self._timing.stall_s):
             stray += data
             if _now() > limit:
-                raise BadReply(f"the line is never silent ({len(stray)} bytes): check wiring, termination, baud rate")
+                raise NoReply(f"the line is never silent ({len(stray)} bytes): check wiring, termination, baud rate")
         return bytes(stray)
 
     async def _await_silence(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol
 
 from drivers.modbus.frame import RTU_REQUEST_SIZE, BadReply, Request
 from drivers.transport import Link, LinkLost, SerialSettings
@@ -144,31 +144,3 @@ async def ask(line: Line, request: Request, delay_s: float) -> Reply:
         return await line.exchange(request, delay_s)
     except BadReply:
         return await line.exchange(request, delay_s)
-
-
-class Turn:
-    """The right to use a bus, first come first served; may be lent to others while its holder must wait."""
-
-    def __init__(self, lock: asyncio.Lock) -> None:
-        self._lock = lock
-        self._held = False
-
-    async def __aenter__(self) -> Self:
-        await self._lock.acquire()
-        self._held = True
-        return self
-
-    async def __aexit__(self, *failure: object) -> None:
-        if self._held:
-            self._lock.release()
-
-    async def rest_until(self, moment: float) -> None:
-        """Returns when event loop time reached *moment*; others may use the bus meanwhile."""
-        pause_s = moment - asyncio.get_running_loop().time()
-        if pause_s <= 0:
-            return
-        self._held = False
-        self._lock.release()
-        await asyncio.sleep(pause_s)
-        await self._lock.acquire()
-        self._held = True
