@@ -44,7 +44,7 @@ class Simulator:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0, *, rtu: bool = False) -> tuple[str, int]:
         """Serves on a TCP port, 0 for any free one; returns where. Raises UnavailableError when it is taken."""
-        # Imported late, here and below: pymodbus costs some 20 MB that only a simulation spends.
+        # Imported late, here and below: only a simulation needs pymodbus.
         from pymodbus import FramerType
         from pymodbus.server import ModbusTcpServer
 
