@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway import durable
 from gateway.clock import SystemClock
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from drivers.modbus.bus import BusSettings
     from drivers.modbus.meter import MeterSettings
+    from drivers.modbus.simulator import Simulator
 
 
 class _Models(Mapping[str, ModelInfo]):
@@ -106,6 +108,27 @@ class App:
         finally:
             await bus.close()
 
+    def model_names(self) -> Sequence[str]:
+        """The shipped meter definitions, sorted."""
+        from drivers.modbus.definition import list_definitions
+
+        return list_definitions()
+
+    def describe_model(self, name: str) -> Mapping[str, Any]:
+        """Everything that a definition says, ready for JSON. Raises ConfigError."""
+        from drivers.modbus.definition import load_definition
+        from drivers.modbus.description import describe
+
+        return describe(load_definition(name))
+
+    def simulator(self, units: Mapping[int, str]) -> Simulator:
+        """Simulated meters by unit id; nothing is served yet. Raises ConfigError."""
+        from drivers.modbus.definition import load_definition
+        from drivers.modbus.simulator import Simulator
+
+        definitions = {unit: load_definition(name) for unit, name in units.items()}
+        return Simulator(definitions, lambda: self.clock().wall_ms)
+
     def keeper(self, config: Config) -> KeyKeeper:
         """The device key, not yet opened."""
 
@@ -179,9 +202,29 @@ def _file_key(uri: str, base: Path, create: bool) -> Signer:  # noqa: FBT001  (a
 
 
 def _mqtt(channel: ChannelConfig, log: LogReader) -> Sink:
-    from gateway.sinks.mqtt import open_mqtt_sink
+    # Imported late, as below: the MQTT client costs 4 MB that a gateway without a broker does not spend.
+    from gateway.packing import resend
+    from gateway.sinks.dial import TlsSettings
+    from gateway.sinks.mqtt import MqttSettings, MqttSink
 
-    return open_mqtt_sink(channel, log)
+    url, topic, tls = channel.url, channel.topic, None
+    if url is None or topic is None:
+        raise ConfigError(f"channel {channel.name}: no broker or no topic")
+    if url.tls:
+        files = channel.tls
+        tls = TlsSettings(ca=files.ca, cert=files.cert, key=files.key) if files else TlsSettings()
+    settings = MqttSettings(
+        name=channel.name,
+        host=url.host,
+        port=url.port,
+        topic=topic,
+        client_id=channel.client_id or f"{log.origin}/{channel.name}",
+        tls=tls,
+        username=url.username,
+        password_file=channel.password_file,
+        window=channel.window,
+    )
+    return MqttSink(settings, partial(resend, log))
 
 
 def _directory(channel: ChannelConfig, _log: LogReader) -> Sink:
