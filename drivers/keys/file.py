@@ -1,10 +1,10 @@
 """``file:`` keys: an unencrypted PKCS#8 private key in a PEM file, Ed25519 or ECDSA P-256.
 
 The URI is ``file:`` and a path: ``file:device-key.pem`` is relative to the base directory,
-``file:/etc/keys/device.pem`` and ``file:///etc/keys/device.pem`` are absolute. Unlike in RFC 8089 the path is taken as
-it stands, without percent-decoding, as everywhere else in the config. A new key is Ed25519, in a file of mode 0600 (RFC 7468, label PRIVATE KEY; RFC 8410, version 1). The file must be a regular one that only
-its owner can read. Whoever can read the file can sign: such a key is for development and for boards without a key
-store.
+``file:/etc/keys/device.pem`` and ``file:///etc/keys/device.pem`` are absolute. Unlike in RFC 8089 the path is taken
+as it stands, without percent-decoding, as everywhere else in the config. A new key is Ed25519, in a file of mode 0600
+(RFC 7468, label PRIVATE KEY; RFC 8410, version 1). The file must be a regular one that only its owner can read.
+Whoever can read the file can sign: such a key is for development and for boards without a key store.
 """
 
 from __future__ import annotations
