@@ -24,7 +24,7 @@ def blocks() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what git tracks, with the environment that ``make setup`` made."""
     need("git")
     need("make")
@@ -38,7 +38,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if not venv.is_dir():
         pytest.skip("no .venv: run make setup")
     (target / ".venv").symlink_to(venv)
-    yield target
+    return target
 
 
 def run(script: str, clone: Path) -> subprocess.CompletedProcess[str]:
