@@ -226,6 +226,20 @@ def test_an_origin_that_cannot_be_signed_is_refused(origin: str) -> None:
         checkpoint_text(origin, 1, bytes(32))
 
 
+@pytest.mark.parametrize("text", [b"", b"no newline", b"tab\there\n", b"\xff\n"])
+def test_what_is_no_text_is_not_signed(text: bytes) -> None:
+    """The signer would make a note that nobody can open."""
+    with pytest.raises(MalformedError):
+        sign_note(text, ORIGIN, Ed25519Signer())
+
+
+@pytest.mark.parametrize(("size", "root"), [(-1, bytes(32)), (2**63 + 1, bytes(32)), (1, bytes(31))])
+def test_what_is_no_tree_is_not_put_into_a_text(size: int, root: bytes) -> None:
+    """A mistake in the program, not in its input."""
+    with pytest.raises(ValueError, match="no tree"):
+        checkpoint_text(ORIGIN, size, root)
+
+
 def test_random_bytes_are_refused_without_any_other_error() -> None:
     """Whatever comes from a wire ends in one of our errors."""
     rng = random.Random(6962)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.durable import BLOCK
+from gateway.durable import BLOCK, TwoSlots
 from gateway.errors import SignerError
 from gateway.log import signer_state
 from gateway.log.note import verify_checkpoint
-from gateway.log.signer_state import MAX_ORIGINS, GuardedSigner, Signed, SignerRefused
+from gateway.log.signer_state import MAX_ORIGINS, GuardedSigner, Signed, SignerRefused, last_signed
 from gateway.signing import Purpose
 from tests.log_keys import ORIGIN, Ed25519Signer, log_key
 from tests.parts import ROOT
@@ -233,3 +233,16 @@ def test_a_key_store_that_signs_with_another_key_is_caught(tmp_path: Path) -> No
 
     with pytest.raises(SignerError, match="does not verify"):
         GuardedSigner(WrongKey(), tmp_path / "signer-state").sign_checkpoint(ORIGIN, 5, ROOT_A)
+
+
+def test_the_memory_can_be_asked_without_the_key(tmp_path: Path) -> None:
+    """A verifier on the same device compares the log with it."""
+    path = tmp_path / "signer-state"
+    assert last_signed(path, ORIGIN) == 0
+    _guard(tmp_path).sign_checkpoint(ORIGIN, 5, ROOT_A)
+    assert last_signed(path, ORIGIN) == 5
+    assert last_signed(path, "other.example") == 0
+    slots = TwoSlots(path)
+    slots.read()
+    slots.write(b"no record")
+    assert last_signed(path, ORIGIN) == 0

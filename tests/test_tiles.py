@@ -109,10 +109,14 @@ def test_a_reader_with_an_earlier_checkpoint_finds_the_full_tile(tmp_path: Path)
     assert len(_read(tmp_path)) == 300
 
 
-def test_a_damaged_edge_is_written_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [bytes(32), bytes(33), None], ids=["changed", "odd length", "missing"])
+def test_a_damaged_edge_is_written_anew(tmp_path: Path, content: bytes | None) -> None:
     """What cannot be resumed from is not trusted: all entries are read again."""
     export(tmp_path, 300)
-    (tmp_path / "tile/1/000.p/1").write_bytes(bytes(32))
+    path = tmp_path / "tile/1/000.p/1"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
     assert export(tmp_path, 310) == 310
     assert len(_read(tmp_path)) == 310
 
