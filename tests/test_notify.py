@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway import notify
-from tests.running import NotifySocket, RunningGateway
+from tests.notified import NotifySocket, RunningGateway
 
 
 @pytest.fixture(params=["a path", "abstract"])

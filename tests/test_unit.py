@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.parts import ROOT, need
-from tests.running import NotifySocket, RunningGateway
+from tests.notified import NotifySocket, RunningGateway
 
 UNIT = ROOT / "systemd" / "meter-gateway.service"
 EXPOSURE_MAX = 2.0
