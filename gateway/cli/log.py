@@ -10,6 +10,7 @@ import base64
 import json
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from gateway.errors import (
     EXIT_OK,
     EXIT_TAMPER,
     ConfigError,
+    MalformedError,
     SignerError,
     UnavailableError,
 )
@@ -26,7 +28,7 @@ from gateway.log.entry import decode
 from gateway.log.note import parse_checkpoint
 from gateway.log.proof import write_proof
 from gateway.log.signer_state import last_signed
-from gateway.log.tile_reader import is_tile_directory, read_note
+from gateway.log.tile_reader import is_tile_directory, read_note, surplus
 from gateway.log.tiles import write_tiles
 from gateway.log.tree import inclusion_proof_streamed
 from gateway.log.verify import INTACT, TAMPERED, Demands, Report, verify_segments, verify_tiles
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from gateway.app import App
 
 _FOLLOW_S = 0.5
+_SURPLUS_SHOWN = 10
 _EXIT = {INTACT: EXIT_OK, TAMPERED: EXIT_TAMPER}
 
 
@@ -122,7 +125,7 @@ def _verify(args: argparse.Namespace, app: App) -> int:
         print(json.dumps(_report_object(report, [key.text for key in keys])))
     else:
         print(_report_text(report, whose))
-    if keys and not report.checkpoints:
+    if keys and report.verdict == INTACT and not report.checkpoints:
         print("no checkpoint is signed yet: nothing shows whose log this is", file=sys.stderr)
         return EXIT_NO
     return _EXIT.get(report.verdict, EXIT_NO)
@@ -139,14 +142,27 @@ def _own_keys(app: App, config: Any) -> list[VerifierKey]:
 
 def _checked(directory: Path, demands: Demands) -> Report:
     if is_tile_directory(directory):
-        note = read_note(directory)
-        with Progress("verifying", parse_checkpoint(note).size) as progress:
-            return verify_tiles(directory, note, demands, progress=progress)
+        return _checked_export(directory, demands)
     log = find_log(directory)
     view = LogView(log)
     with Progress("verifying", view.size) as progress:
         signed = last_signed(log.parent / "signer.state", view.origin)
         return verify_segments(log, demands, signed_size=signed, progress=progress)
+
+
+def _checked_export(directory: Path, demands: Demands) -> Report:
+    note = read_note(directory)
+    try:
+        size = parse_checkpoint(note).size
+    except MalformedError:
+        # The report says so.
+        size = 0
+    with Progress("verifying", size) as progress:
+        report = verify_tiles(directory, note, demands, progress=progress)
+    if report.verdict == INTACT:
+        for name in islice(surplus(directory, size), _SURPLUS_SHOWN):
+            print(f"{directory / name}: belongs to no tile of this log; nobody vouches for it", file=sys.stderr)
+    return report
 
 
 def _report_object(report: Report, keys: list[str]) -> dict[str, Any]:
