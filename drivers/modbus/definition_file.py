@@ -39,10 +39,11 @@ from gateway.errors import ConfigError
 
 _ID = y.matching(r"[a-z0-9]+(-[a-z0-9]+)*", "lower-case words and numbers joined by hyphens")
 _NAME = y.matching(r"[a-z][a-z0-9_]{0,47}", "a name of lower-case letters, digits and underscores")
-_OBIS = y.matching(r"\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}", "an OBIS code such as 1-0:1.8.0")
+_OBIS = y.matching(r"[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", "an OBIS code such as 1-0:1.8.0")
 _ADDRESS = y.integer(0, 0xFFFF)
 _WORD = y.integer(0, 0xFFFF)
 _NUMBER = y.integer(-(2**63), 2**64 - 1)
+_BLANK = d.PointDef(name="", obis="", unit="", address=0, fc=0, type="")
 
 
 def load(id_or_path: str | Path) -> d.Definition:
@@ -82,7 +83,7 @@ def _definition(top: y.Table, digest: bytes) -> d.Definition:
         models=top.take("models", y.list_of(y.text)) or (),
         trust=top.take("trust", y.one_of(d.TRUSTS)) or "",
         sources=tuple(_source(row) for row in top.tables("sources")),
-        points=tuple(points.values()),
+        points=tuple(point for point in points.values() if point),
         max_registers=requests.maybe("max_registers", y.integer(1, 125), 125),
         max_gap=requests.optional("max_gap", y.integer(0, 124)),
         barriers=requests.many("barriers", _ADDRESS),
@@ -135,24 +136,23 @@ def _sunspec(top: y.Table) -> d.SunSpec | None:
     return made
 
 
-def _points(top: y.Table) -> dict[str, d.PointDef]:
+def _points(top: y.Table) -> dict[str, d.PointDef | None]:
+    """The points by name; None for one that cannot be told, so that its name is known all the same."""
     table = top.table("points")
     if table is None:
-        top.wrong("points", "is missing")
         return {}
     row = top.table("defaults") or y.Table.empty(top.faults, "defaults")
-    blank = d.PointDef(name="", obis="", unit="", address=0, fc=0, type="")
-    standard = _place(row, blank, optional=True)
+    standard = _reading(row, _BLANK)
+    found = {name: _point(table, name, standard, row) for name in table.keys()}  # noqa: SIM118  (no mapping)
     row.close()
-    made = (_point(table, name, standard) for name in table.keys())  # noqa: SIM118  (a Table is no mapping)
-    return {point.name: point for point in made if point}
+    return found
 
 
-def _point(table: y.Table, name: str, standard: d.PointDef) -> d.PointDef | None:
+def _point(table: y.Table, name: str, standard: d.PointDef, defaults: y.Table) -> d.PointDef | None:
     row = table.table(name)
     if row is None or not table.named(name, _NAME):
         return None
-    point = _place(row, standard)
+    point = _located(row, standard, defaults)
     point = replace(
         point,
         name=name,
@@ -172,20 +172,23 @@ def _point(table: y.Table, name: str, standard: d.PointDef) -> d.PointDef | None
     return point if point.type and point.fc else None
 
 
-def _place(row: y.Table, standard: d.PointDef, *, optional: bool = False) -> d.PointDef:
-    """Where a point, a probe or all points are read: what *row* says, else what *standard* says."""
-    point = replace(
+def _reading(row: y.Table, standard: d.PointDef) -> d.PointDef:
+    """How *row* says that a point is read, and *standard* where it does not say."""
+    return replace(
         standard,
         fc=row.maybe("function", y.integer(3, 4), standard.fc),
         type=row.maybe("type", y.one_of(d.TYPES), standard.type),
         word_order=row.maybe("word_order", y.one_of(d.WORD_ORDERS), standard.word_order),
     )
-    if optional:
-        return point
-    for key, known in (("function", point.fc), ("type", point.type)):
-        if not known and not row.has(key):
+
+
+def _located(row: y.Table, standard: d.PointDef, defaults: y.Table) -> d.PointDef:
+    """How and where a point is read."""
+    point = replace(_reading(row, standard), address=row.take("address", _ADDRESS) or 0)
+    for key in ("function", "type"):
+        if not row.has(key) and not defaults.has(key):
             row.wrong(key, "is missing, here and in defaults")
-    return replace(point, address=row.take("address", _ADDRESS) or 0)
+    return point
 
 
 def _contents(row: y.Table, point: d.PointDef) -> tuple[bytes, ...]:
@@ -194,23 +197,22 @@ def _contents(row: y.Table, point: d.PointDef) -> tuple[bytes, ...]:
     return tuple(number.to_bytes(size, "big") for number in numbers)
 
 
-def _probe(row: y.Table, points: dict[str, d.PointDef]) -> d.Probe | None:
+def _probe(row: y.Table, points: dict[str, d.PointDef | None]) -> d.Probe | None:
     if row.has("point"):
         point = points.get(row.take("point", y.one_of(points)) or "")
     else:
-        blank = d.PointDef(name="probe", obis="", unit="", address=0, fc=0, type="")
-        point = _place(row, blank)
+        point = replace(_located(row, _BLANK, y.Table.empty(row.faults, "")), name="probe")
     bounds = row.many("between", _NUMBER)
     equals = row.many("equals", _NUMBER)
     if (len(bounds) != 2 or bounds[0] > bounds[1]) if bounds else not equals:
         row.wrong("between", "must be [lowest, highest], unless equals lists the numbers")
     row.close()
-    if point is None or not point.type:
+    if point is None or not point.type or not point.fc:
         return None
     return d.Probe(point=point, equals=equals, between=(bounds[0], bounds[-1]) if bounds else None)
 
 
-def _vector(row: y.Table, points: dict[str, d.PointDef]) -> d.Vector | None:
+def _vector(row: y.Table, points: dict[str, d.PointDef | None]) -> d.Vector | None:
     point = points.get(row.take("point", y.one_of(points)) or "")
     words = row.take("words", y.list_of(_WORD)) or ()
     scale = row.optional("scale", _WORD)
@@ -247,8 +249,8 @@ def _check_id(top: y.Table, path: Path, identity: str) -> None:
 
 def _check_whole(top: y.Table, made: d.Definition) -> None:
     """What no single value shows."""
-    for key, found in (("sources", made.sources), ("points", made.points), ("vectors", made.vectors)):
-        if not found:
+    for key in ("sources", "points", "vectors"):
+        if not top.filled(key):
             top.wrong(key, "must have at least one entry")
     if made.points and not made.default_points:
         top.wrong("points", "at least one point must be a default")

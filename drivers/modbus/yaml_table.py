@@ -118,6 +118,10 @@ class Table:
         """Whether the key is there."""
         return key in self._pairs
 
+    def filled(self, key: str) -> bool:
+        """Whether there is something in the list or mapping under *key*."""
+        return key in self._pairs and bool(self._pairs[key][1].value)
+
     def keys(self) -> tuple[str, ...]:
         """All keys, in the order of the file."""
         return tuple(self._pairs)
