@@ -13,6 +13,7 @@ from gateway.log import entry
 from gateway.log.entry import Kind
 from gateway.log.note import VerifierKey, checkpoint_text, sign_note
 from gateway.log.proof import write_proof
+from gateway.log.tiles import write_tiles
 from gateway.log.tree import HashStore, inclusion_proof, leaf_hash
 from gateway.reading import MeterDescription, Moment, PointReading, PointSpec, Reading, Scaled, Status
 from tests.log_keys import ORIGIN, Ed25519Signer, log_key, note_of
@@ -168,6 +169,25 @@ def test_a_definition_that_is_another_entry_is_refused(proofs: list[Path], capsy
     assert _verify(proofs[2], "--vkey", key, "--definition", proofs[0]) == 2
     assert "needs entry 1" in capsys.readouterr().err
     assert _verify(proofs[1], "--vkey", key, "--definition", proofs[1]) == 2
+
+
+def test_an_export_with_any_byte_changed_exits_with_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every byte of every file: the checkpoint, the tile and the bundle; the whole one is intact."""
+    entries = _log()
+    note = sign_note(checkpoint_text(ORIGIN, 3, HashStore(map(leaf_hash, entries)).root()), ORIGIN, Ed25519Signer())
+    write_tiles(tmp_path, ORIGIN, lambda start: entries[start:], note)
+    command = ["log", "verify", str(tmp_path), "--vkey", log_key().text, "--json"]
+    for path in sorted(path for path in tmp_path.rglob("*") if path.is_file()):
+        before = path.read_bytes()
+        for position in range(len(before)):
+            changed = bytearray(before)
+            changed[position] ^= 1 << position % 8
+            path.write_bytes(changed)
+            assert run(command) == 4, (path, position)
+            assert _object(capsys)["ok"] is False
+        path.write_bytes(before)
+    assert run(command) == 0
+    assert _object(capsys)["ok"] is True
 
 
 @pytest.fixture
