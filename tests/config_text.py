@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from gateway.errors import ConfigError
 from tests.parts import ROOT
 
 EXAMPLE = ROOT / "config.example.yaml"
+#: The example but for the keys that a running gateway in a test has of its own.
+HOUSE = re.sub(r"^(origin|state_dir):.*\n", "", EXAMPLE.read_text(), flags=re.MULTILINE)
 MINIMAL = "origin: example.org/a\nmeters: []\n"
 
 _POINTS = ("import_total", "export_total", "power_total", "voltage_l1")

@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import os
-import signal
+import re
+import socket
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from gateway import notify
-from tests.notified import NotifySocket, RunningGateway
+from tests.config_text import HOUSE
+from tests.running import RunningGateway
 
 
 @pytest.fixture(params=["a path", "abstract"])
-def listener(request, tmp_path) -> Iterator[NotifySocket]:
+def listener(request, tmp_path, monkeypatch) -> Iterator[socket.socket]:
+    """What systemd listens on, named in $NOTIFY_SOCKET; a leading @ stands for an abstract socket."""
     name = str(tmp_path / "notify") if request.param == "a path" else f"@meter-gateway-test-{uuid.uuid4()}"
-    listener = NotifySocket(name)
-    yield listener
-    listener.close()
+    monkeypatch.setenv("NOTIFY_SOCKET", name)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(name.replace("@", "\0"))
+        listener.settimeout(10)
+        yield listener
 
 
-def test_each_message_has_the_assignments_of_sd_notify(listener, monkeypatch):
+def test_each_message_has_the_assignments_of_sd_notify(listener):
     """READY with a status, RELOADING with its time, WATCHDOG and STOPPING, each in a datagram of its own."""
-    monkeypatch.setenv("NOTIFY_SOCKET", listener.name)
     notify.ready("3 meters")
-    assert listener.receive() == {"READY": "1", "STATUS": "3 meters"}
+    assert listener.recv(4096) == b"READY=1\nSTATUS=3 meters"
     notify.reloading()
-    message = listener.receive()
-    assert message["RELOADING"] == "1"
-    assert int(message["MONOTONIC_USEC"]) > 0
+    assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]*", listener.recv(4096))
     notify.watchdog()
-    assert listener.receive() == {"WATCHDOG": "1"}
+    assert listener.recv(4096) == b"WATCHDOG=1"
     notify.stopping()
-    assert listener.receive() == {"STOPPING": "1"}
+    assert listener.recv(4096) == b"STOPPING=1"
 
 
 def test_without_systemd_nothing_is_told(monkeypatch, caplog):
@@ -72,37 +73,20 @@ def test_the_watchdog_is_fed_twice_as_often_as_asked(monkeypatch, environment, i
 
 def test_a_running_gateway_tells_its_whole_life(tmp_path):
     """READY, WATCHDOG while all is well, RELOADING and READY at SIGHUP, STOPPING at SIGTERM, exit code 0."""
-    listener = NotifySocket(str(tmp_path / "notify"))
-    gateway = RunningGateway(tmp_path, listener, environment={"WATCHDOG_USEC": "1000000"})
-    try:
-        assert listener.wait_for("READY")["STATUS"].startswith("3 meters")
-        listener.wait_for("WATCHDOG")
-        gateway.signal(signal.SIGHUP)
-        listener.wait_for("RELOADING")
-        listener.wait_for("READY")
-        gateway.signal(signal.SIGTERM)
-        listener.wait_for("STOPPING")
-        assert gateway.process.wait(60) == 0, gateway.output.read_text()
-    finally:
-        gateway.end()
-        listener.close()
-    assert "Traceback" not in gateway.output.read_text()
+    with RunningGateway(tmp_path, HOUSE, environment={"WATCHDOG_USEC": "1000000"}) as gateway:
+        assert "STATUS=3 meters" in gateway.notify.seen[-1]
+        gateway.notify.wait("WATCHDOG=1")
+        gateway.reload()
+        assert gateway.stop() == 0
+        gateway.notify.wait("STOPPING=1")
 
 
 def test_a_reload_of_a_wrong_config_keeps_the_old_one(tmp_path):
     """The gateway says what is wrong, line by line, and goes on with what it has."""
-    listener = NotifySocket(str(tmp_path / "notify"))
-    gateway = RunningGateway(tmp_path, listener)
-    try:
-        listener.wait_for("READY")
-        config: Path = gateway.config
-        config.write_text(config.read_text().replace("unit: 1 ", "unit: 0 "))
-        gateway.signal(signal.SIGHUP)
-        assert listener.wait_for("READY")["STATUS"].startswith("3 meters")
+    with RunningGateway(tmp_path, HOUSE) as gateway:
+        gateway.write_config(HOUSE.replace("unit: 1 ", "unit: 0 "))
+        assert "STATUS=3 meters" in gateway.reload()
         assert gateway.stop() == 0
-    finally:
-        gateway.end()
-        listener.close()
-    output = gateway.output.read_text()
-    assert "meters[0].unit: found 0; wanted a whole number from 1 to 247" in output
-    assert "Traceback" not in output
+        said = "\n".join(gateway.errors.lines)
+    assert "meters[0].unit: found 0; wanted a whole number from 1 to 247" in said
+    assert "Traceback" not in said

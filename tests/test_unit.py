@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.config_text import HOUSE
 from tests.parts import ROOT, need
-from tests.notified import NotifySocket, RunningGateway
+from tests.running import RunningGateway
 
 UNIT = ROOT / "systemd" / "meter-gateway.service"
 EXPOSURE_MAX = 2.0
@@ -89,16 +90,10 @@ def test_a_missing_secret_does_not_stop_the_service():
 def test_the_gateway_makes_only_system_calls_that_the_unit_allows(tmp_path):
     """A whole life under strace, against the unit's filter; adjtimex is among them, for the time's quality."""
     trace = tmp_path / "trace"
-    listener = NotifySocket(str(tmp_path / "notify"))
-    strace = [need("strace"), "-D", "-f", "-qq", "-o", str(trace)]
-    gateway = RunningGateway(tmp_path, listener, strace, {"WATCHDOG_USEC": "1000000"})
-    try:
-        listener.wait_for("READY")
-        listener.wait_for("WATCHDOG")
-        assert gateway.stop() == 0, gateway.output.read_text()
-    finally:
-        gateway.end()
-        listener.close()
+    strace = [need("strace"), "-f", "-qq", "-o", str(trace)]
+    with RunningGateway(tmp_path, HOUSE, prefix=strace, environment={"WATCHDOG_USEC": "1000000"}) as gateway:
+        gateway.notify.wait("WATCHDOG=1")
+        assert gateway.stop() == 0
     made = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", trace.read_text(), flags=re.MULTILINE))
     assert {"fdatasync", "connect"} <= made
     assert made & {"adjtimex", "clock_adjtime"}
@@ -122,14 +117,8 @@ def test_the_gateway_lives_without_writable_code(tmp_path):
     wrapper = [need("python3"), "-c", DENY_WRITE_EXECUTE]
     if subprocess.run([*wrapper, "true"], check=False).returncode == NO_SUCH_SWITCH:
         pytest.skip("KERNEL TOO OLD: PR_SET_MDWE needs Linux 6.3")
-    listener = NotifySocket(str(tmp_path / "notify"))
-    gateway = RunningGateway(tmp_path, listener, wrapper)
-    try:
-        listener.wait_for("READY")
-        assert gateway.stop() == 0, gateway.output.read_text()
-    finally:
-        gateway.end()
-        listener.close()
+    with RunningGateway(tmp_path, HOUSE, prefix=wrapper) as gateway:
+        assert gateway.stop() == 0
 
 
 @pytest.mark.parametrize("directory", ["StateDirectory", "RuntimeDirectory", "ConfigurationDirectory"])
