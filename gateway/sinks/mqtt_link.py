@@ -156,6 +156,8 @@ class Link:
             fault = f"it ended the connection: {said(reason, properties)}"
         elif reason.getName() == "Keep alive timeout":
             fault = f"it gave no sign of life for {self._settings.keepalive_s} s or more"
+        elif reason.getName() == "Protocol error":
+            fault = "it sent what is no valid MQTT"
         else:
             fault = self._client.fault or f"the connection broke{' before it answered' if early else ''}"
         self._end((VersionRefused if early else SinkUnavailable)(f"{self._label}: {fault}"))
@@ -192,7 +194,7 @@ class Link:
             while isinstance(sock := self._client.socket(), ssl.SSLSocket) and sock.pending():
                 self._client.loop_read()
         except MALFORMED as error:
-            self._end(SinkUnavailable(f"{self._label} sent bytes that are no MQTT: {error}"))
+            self._end(SinkUnavailable(f"{self._label} sent what is no valid MQTT: {error}"))
         self._flush()
 
     def _flush(self) -> None:

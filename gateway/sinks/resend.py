@@ -41,7 +41,7 @@ class Resender:
     def offer(self, incoming: Incoming) -> None:
         """Takes one request, or drops it."""
         try:
-            _check_topics(self._topics, incoming)
+            check_topics(self._topics, incoming)
             request = decode_request(incoming.payload)
             self._waiting.put_nowait((request, incoming.response_topic, incoming.correlation))
         except MalformedError as error:
@@ -74,7 +74,7 @@ class Resender:
         self._complained = True
 
 
-def _check_topics(topics: Topics, incoming: Incoming) -> None:
+def check_topics(topics: Topics, incoming: Incoming) -> None:
     """Raises MalformedError unless this is a request whose answer may go where it says."""
     if incoming.topic != topics.request:
         raise MalformedError(f"topic {incoming.topic[:80]!r} was not asked for")
