@@ -29,18 +29,28 @@ Without keys everything but the signatures is checked; that shows mistakes, not 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 
-from gateway.channel import Message, check_origin, decode_message
+from gateway.channel import Message, decode_message
 from gateway.errors import MalformedError, TamperError
 from gateway.log.entry import NO_PREV, parse
 from gateway.log.note import VerifierKey
-from gateway.log.tree import Frontier
+from gateway.log.tree import Frontier, leaf_hash
 from gateway.receiver_branches import Branches
 from gateway.receiver_judge import Judge
 from gateway.receiver_loose import Loose
 from gateway.receiver_notes import Notes
-from gateway.receiver_run import Accepted, Finding, Missing, Outcome, RefusedError, Run, check_run
+from gateway.receiver_run import (
+    Accepted,
+    Finding,
+    Missing,
+    Outcome,
+    RefusedError,
+    Run,
+    another_log,
+    check_genesis,
+    check_run,
+    span,
+)
 from gateway.receiver_settled import Settled
 from gateway.receiver_store import ReceiverStore
 
@@ -60,6 +70,9 @@ class Receiver:
         store: ReceiverStore | None = None,
     ) -> None:
         self.origin = origin or (keys[0].name if keys else None)
+        #: What the retained genesis entry says the log's keys are: nothing to rely on.
+        self.named_vkeys: tuple[str, ...] = ()
+        self._genesis: bytes | None = None
         self._store = store
         if store is not None:
             self.origin = self.origin or store.origin
@@ -109,19 +122,43 @@ class Receiver:
             return []
         verified, self._decide.switched = self.verified, None
         findings = self._judge(note, None)
-        self._keep_evidence(findings, note, None)
+        self._settled.keep_evidence(findings, note, None, self.origin, self._branches)
         return self._announce(None, findings, moved=self.verified != verified)
 
     def accept_genesis(self, data: bytes) -> list[Outcome]:
-        """Judges the retained genesis entry, which comes again with each connection."""
+        """Judges the retained genesis entry: it names the log, and is held against the entry 0 that the messages bring.
+
+        It is not itself taken for that entry, since nothing covers it yet.
+        """
         try:
-            origin = self.origin or str(parse(data)[-1][0])
-            check_origin(origin)
-        except (MalformedError, IndexError) as error:
-            return [Finding(kind="malformed", seq=0, text=f"the retained genesis entry: {error}")]
-        message = Message(origin=origin, first_seq=0, entries=(data,), checkpoint=None)
-        outcomes = self._accept(message, data)
-        return [item for item in outcomes if isinstance(item, Accepted) or item.kind != "duplicate"]
+            entry = check_genesis(data)
+        except RefusedError as refusal:
+            return [refusal.finding]
+        self._pin(entry.body[0])
+        if entry.body[0] != self.origin:
+            return [Finding(kind="wrong-origin", seq=0, text=another_log(entry.body[0], self.origin))]
+        self.named_vkeys = tuple(entry.body[4])
+        self._genesis = leaf_hash(data)
+        return list(self._check_genesis())
+
+    def _check_genesis(self) -> list[Finding]:
+        """Compares the retained genesis entry with entry 0, once both are there."""
+        claimed, ours = self._genesis, self._first_leaf()
+        if claimed is None or ours is None:
+            return []
+        self._genesis = None
+        text = "the retained genesis entry is another one than entry 0 of the log"
+        return [] if claimed == ours else [Finding(kind="fork", seq=0, text=text)]
+
+    def _first_leaf(self) -> bytes | None:
+        if self.settled:
+            return self._settled.leaves(0, 1)[0]
+        return self._branches.main.leaf(0) if self.size else None
+
+    def entry(self, seq: int) -> bytes | None:
+        """The settled entry *seq*; None when it is not settled, or there is no store."""
+        known = self._store is not None and 0 <= seq < self.settled
+        return self._store.entry(seq) if self._store is not None and known else None
 
     def commit(self) -> None:
         """What was accepted so far survives a crash from here on, if there is a store."""
@@ -159,8 +196,7 @@ class Receiver:
     def _accept(self, message: Message, data: bytes) -> list[Outcome]:
         self._pin(message.origin)
         if message.origin != self.origin:
-            text = f"the message is of the log {message.origin[:80]!r}, not of {self.origin!r}"
-            return [Finding(kind="wrong-origin", seq=message.first_seq, text=text)]
+            return [Finding(kind="wrong-origin", seq=message.first_seq, text=another_log(message.origin, self.origin))]
         verified, self._decide.switched = self.verified, None
         findings: list[Finding] = []
         run: Run | None = None
@@ -172,7 +208,8 @@ class Receiver:
         if run is not None and run.branch is not None and self._branches.has(run.branch):
             self._settled.keep_pending(run.branch, self.settled, run)
         self._loose.close(self.size)
-        self._keep_evidence(findings, data, message)
+        self._settled.keep_evidence(findings, data, message, message.origin, self._branches)
+        findings += self._check_genesis()
         moved = self.verified != verified or not (message.entries or findings)
         return self._announce(run, findings, moved=moved)
 
@@ -192,8 +229,8 @@ class Receiver:
             return self._loose.follow(rest, self.size, findings)
         common = known + (fit.common if fit else 0)
         if common:
-            text = f"entries {run.first} to {run.first + common - 1} came again, the same"
-            text += f"; {unchecked} of them too old to be compared" if unchecked else ""
+            text = f"{span(run.first, run.first + common)} came again"
+            text += f"; {unchecked} of them too old to be compared" if unchecked else ", the same"
             findings.append(Finding(kind="duplicate", seq=run.first, to_seq=run.first + common - 1, text=text))
         if rest is None or fit is None or fit.common == len(rest.entries):
             return None
@@ -246,18 +283,6 @@ class Receiver:
             anchored=anchored,
             entries=entries,
         )
-
-    def _keep_evidence(self, findings: list[Finding], data: bytes, message: Message | None) -> None:
-        """Keeps both sides of a contradiction, within the store's bounds."""
-        for finding in findings:
-            if finding.benign or self._store is None or self.origin is None:
-                continue
-            name = f"{finding.seq:020d}-{finding.kind}-{sha256(data).hexdigest()[:8]}"
-            first, end = (message.first_seq, message.end_seq) if message else (self.settled, finding.seq)
-            ours = self._settled.ours(self.origin, self._branches.main, self.settled, first, end)
-            self._store.keep_evidence(f"{name}-theirs", data)
-            if ours is not None:
-                self._store.keep_evidence(f"{name}-ours", ours)
 
 
 def _edge(store: ReceiverStore | None) -> tuple[Frontier, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.receiver_run import Finding, RefusedError, Run
+from gateway.receiver_run import Finding, RefusedError, Run, span
 
 
 class Loose:
@@ -27,7 +27,7 @@ class Loose:
             fresh = self._go_on(run, findings)
         else:
             start = self.end if size < self.end < run.first else size
-            text = f"entries {start} to {run.first - 1} are missing"
+            text = f"{span(start, run.first)} {'is' if run.first - start == 1 else 'are'} missing"
             findings.append(Finding(kind="gap", seq=start, to_seq=run.first - 1, text=text))
             self._first = run.first
         if fresh is not None:
@@ -38,7 +38,7 @@ class Loose:
     def _go_on(self, run: Run, findings: list[Finding]) -> Run | None:
         skip = self.end - run.first
         if skip >= len(run.entries):
-            text = f"entries {run.first} to {run.end - 1} came again behind a gap; they could not be compared"
+            text = f"{span(run.first, run.end)} came again behind a gap, and could not be compared"
             findings.append(Finding(kind="duplicate", seq=run.first, to_seq=run.end - 1, text=text))
             return None
         fresh = run.without(skip)

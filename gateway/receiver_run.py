@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.channel import Message
+from gateway.channel import Message, check_origin
 from gateway.errors import MalformedError
-from gateway.log.entry import NO_PREV, Kind, parse
+from gateway.log.entry import NO_PREV, Entry, Kind, decode, parse
 from gateway.log.tree import leaf_hash
 from gateway.receiver_branches import Branch
 
@@ -93,6 +93,32 @@ class Run:
         """The run less its first *count* entries, which are fewer than all."""
         prev = self.leaves[count - 1] if count else self.prev
         return Run(first=self.first + count, entries=self.entries[count:], leaves=self.leaves[count:], prev=prev)
+
+
+def span(start: int, end: int) -> str:
+    """Entries *start* up to, not including, *end*, in words."""
+    return f"entry {start}" if end - start == 1 else f"entries {start} to {end - 1}"
+
+
+def another_log(found: str, wanted: str | None) -> str:
+    """What to say of another log's message; a log that had to be closed goes on under ``ORIGIN/epoch-N``."""
+    text = f"it is of the log {found[:80]!r}, not of {wanted!r}"
+    if found.startswith(f"{wanted}/epoch-"):
+        return f"{text}: the gateway closed that log for cause and began this one; follow it with its own --vkey"
+    return text
+
+
+def check_genesis(data: bytes) -> Entry:
+    """The retained genesis entry, as it claims to be. Raises RefusedError."""
+    try:
+        entry = decode(data)
+        if entry.kind is Kind.GENESIS and not entry.seq:
+            check_origin(entry.body[0])
+            return entry
+        fault = f"entry {entry.seq}, {entry.kind.text}, is none"
+    except MalformedError as error:
+        fault = str(error)
+    raise RefusedError("malformed", 0, f"the retained genesis entry: {fault}")
 
 
 def check_run(message: Message) -> Run:

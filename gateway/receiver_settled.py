@@ -6,11 +6,12 @@ Without a store only the last 4,096 leaf hashes are known (``Window``); with one
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 
 from gateway.channel import MAX_CHECKPOINT, MAX_ENTRIES, MAX_MESSAGE, Message, encode_message
 from gateway.log.tree import Frontier
-from gateway.receiver_branches import Branch, Window
-from gateway.receiver_run import Run
+from gateway.receiver_branches import Branch, Branches, Window
+from gateway.receiver_run import Finding, Run
 from gateway.receiver_store import ReceiverStore
 
 
@@ -58,14 +59,26 @@ class Settled:
         for index in range(max(run.before - settled, 0), len(branch)):
             branch.places[index] = self._store.spool.append(run.entries[-1 - branch.places[index]])
 
-    def ours(self, origin: str, branch: Branch, size: int, first: int, end: int) -> bytes | None:
-        """A message of our own entries from *first* up to *end*, and the newest checkpoint, as evidence."""
-        store = self._store
-        if store is None:
-            return None
+    def keep_evidence(
+        self, findings: list[Finding], data: bytes, message: Message | None, origin: str, branches: Branches
+    ) -> None:
+        """Keeps both sides of each contradiction, within the store's bounds: *data* as it came, and what we hold."""
+        for finding in findings:
+            if finding.benign or self._store is None:
+                continue
+            name = f"{finding.seq:020d}-{finding.kind}-{sha256(data).hexdigest()[:8]}"
+            first, end = (message.first_seq, message.end_seq) if message else (branches.settled, finding.seq)
+            ours = self._ours(self._store, origin, branches, first, end)
+            self._store.keep_evidence(f"{name}-theirs", data)
+            if ours is not None:
+                self._store.keep_evidence(f"{name}-ours", ours)
+
+    def _ours(self, store: ReceiverStore, origin: str, branches: Branches, first: int, end: int) -> bytes | None:
+        """A message of our own entries from *first* up to *end*, and the newest checkpoint."""
+        size, places = branches.settled, branches.main.places
         entries, room = [], MAX_MESSAGE - 2 * MAX_CHECKPOINT
-        for seq in range(first, min(end, size + len(branch), first + MAX_ENTRIES)):
-            data = store.entry(seq) if seq < size else self._pending(branch.places[seq - size])
+        for seq in range(first, min(end, branches.size, first + MAX_ENTRIES)):
+            data = store.entry(seq) if seq < size else self._pending(places[seq - size])
             if data is None or (room := room - len(data) - 9) < 0:
                 break
             entries.append(data)
