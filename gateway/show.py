@@ -79,7 +79,12 @@ def entry_object(entry: Entry, lookup: Lookup) -> dict[str, Any]:
 def entry_line(entry: Entry, lookup: Lookup) -> str:
     """The line that people read."""
     head = f"{entry.seq:>8}  {rfc3339(entry.moment.wall_ms)} {entry.moment.quality}  {entry.kind.text:<10}"
-    return f"{head}  {_summary(entry, lookup)}"
+    return f"{head}  {printable(_summary(entry, lookup))}"
+
+
+def printable(text: str) -> str:
+    """*text* in one line that cannot command a terminal: whatever is not printable is escaped as in Python."""
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
 
 
 def _summary(entry: Entry, lookup: Lookup) -> str:
