@@ -41,51 +41,42 @@ SHA-256(0x00 ‖ entry bytes), see ``gateway.log.tree``. Bodies, by kind:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import cbor2
 
 from gateway.errors import MalformedError
+from gateway.log.kinds import BODIES, HIGHEST, LOWEST, Kind
 from gateway.reading import MeterDescription, Moment, PointReading, PointSpec, Reading, Scaled, Status
+
+__all__ = [
+    "ALARM",
+    "INFORMATION",
+    "MAX_ENTRY",
+    "NO_PREV",
+    "WARNING",
+    "Entry",
+    "Kind",
+    "decode",
+    "definition_body",
+    "description",
+    "encode",
+    "follows",
+    "parse",
+    "points_of",
+    "reading_body",
+]
 
 VERSION = 1
 MAX_ENTRY = 65_535
 NO_PREV = bytes(32)
 MONOTONIC, RESETTABLE = 1, 2
 INFORMATION, WARNING, ALARM = 0, 1, 2
-_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+#: An array of ten that begins with the version; the kind is one more byte.
+_HEAD = bytes([0x8A, VERSION])
+_HASH_HEAD = bytes([0x58, 32])
 _QUALITIES = frozenset("UISR")
-_WITH_VALUE = frozenset(int(status) for status in Status if status.has_value)
-_WITHOUT_VALUE = frozenset(int(status) for status in Status if not status.has_value)
-#: A power of ten beyond this is no quantity, and would take long to print.
-_MAX_EXPONENT = 64
-
-
-class Kind(IntEnum):
-    """What an entry records. The numbers never change their meaning."""
-
-    GENESIS = 0
-    DEFINITION = 1
-    READING = 2
-    EVENT = 3
-    BOOT = 4
-    CLOCK_STEP = 5
-    CONFIG = 6
-    KEY = 7
-    GAP = 8
-    RECOVERY = 9
-    BEACON = 10
-
-    @property
-    def text(self) -> str:
-        """The word shown to people and programs, such as ``clock-step``."""
-        return self.name.lower().replace("_", "-")
-
-
-_READING = int(Kind.READING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +107,10 @@ def encode(*, kind: Kind, seq: int, prev: bytes, boot: int, moment: Moment, body
         body,
     ]
     _check(items)
-    data = cbor2.dumps(items)
+    try:
+        data = cbor2.dumps(items)
+    except UnicodeEncodeError as error:
+        raise MalformedError(f"entry {seq} has text that UTF-8 cannot hold: {error.reason}") from error
     if len(data) > MAX_ENTRY:
         raise MalformedError(f"entry {seq} would have {len(data)} bytes; at most {MAX_ENTRY} fit")
     return data
@@ -140,6 +134,11 @@ def parse(data: bytes) -> list[Any]:
     return items  # type: ignore[no-any-return]
 
 
+def follows(data: bytes, seq: int, prev: bytes) -> bool:
+    """Whether the head of these bytes says entry *seq* behind that of leaf hash *prev*; the rest is not looked at."""
+    return data.startswith(_HEAD) and data.startswith(cbor2.dumps(seq) + _HASH_HEAD + prev, len(_HEAD) + 1)
+
+
 def decode(data: bytes) -> Entry:
     """The entry of these bytes; the exact inverse of ``encode``. Raises MalformedError for anything else."""
     _, kind, seq, prev, boot, boottime_ns, wall_ms, quality, error_ms, body = parse(data)
@@ -156,86 +155,30 @@ def _check(items: Any) -> None:
         type(version) is type(kind) is type(seq) is type(boot) is type(boottime_ns) is type(wall_ms) is int
         and type(error_ms) is int
         and version == VERSION
-        and 0 <= seq <= _HIGHEST
+        and 0 <= seq <= HIGHEST
         and type(prev) is bytes
         and len(prev) == 32
-        and 0 <= boot <= _HIGHEST
-        and 0 <= boottime_ns <= _HIGHEST
-        and _LOWEST <= wall_ms <= _HIGHEST
+        and 0 <= boot <= HIGHEST
+        and 0 <= boottime_ns <= HIGHEST
+        and LOWEST <= wall_ms <= HIGHEST
         and type(quality) is str
         and quality in _QUALITIES
-        and -1 <= error_ms <= _HIGHEST
+        and -1 <= error_ms <= HIGHEST
         and type(body) is list
     )
     if not sound:
-        raise MalformedError(f"an entry whose head is out of its format: {items[:9]!r}"[:300])
-    if kind == _READING:
-        if len(body) != 3 or not _is_reading(body[0], body[1], body[2]):
-            raise MalformedError(f"entry {seq}: a body that is not that of a reading")
-    elif kind not in _BODIES:
-        raise MalformedError(f"entry {seq} has kind {kind}; known: 0 to {len(Kind) - 1}")
-    elif not _matches(body, _BODIES[kind]):
+        raise MalformedError(f"an entry whose head is out of its format: {_shown(items[:9])}")
+    fits = BODIES.get(kind)
+    if fits is None:
+        raise MalformedError(f"entry {seq} has kind {_shown([kind])}; known: 0 to {len(Kind) - 1}")
+    if not fits(body):
         raise MalformedError(f"entry {seq}: a body that is not that of a {Kind(kind).text}")
 
 
-def _is_reading(definition: Any, meter_ms: Any, points: Any) -> bool:
-    if type(definition) is not int or not 0 <= definition <= _HIGHEST or type(points) is not list:
-        return False
-    if meter_ms != [] and not _matches(meter_ms, "i"):
-        return False
-    for point in points:
-        if type(point) is not list or type(point[0] if point else None) is not int:
-            return False
-        if len(point) == 4:
-            status, raw, mantissa, exponent = point
-            if status not in _WITH_VALUE or type(mantissa) is not int or type(exponent) is not int:
-                return False
-            if not (_LOWEST <= mantissa <= _HIGHEST and -_MAX_EXPONENT <= exponent <= _MAX_EXPONENT):
-                return False
-        elif len(point) == 2:
-            status, raw = point
-            if status not in _WITHOUT_VALUE:
-                return False
-        else:
-            return False
-        if type(raw) is not bytes:
-            return False
-    return True
-
-
-#: Item types by letter: i integer, t text, b bytes, h 32 bytes, T array of texts.
-_CHECKS: dict[str, Callable[[Any], bool]] = {
-    "i": lambda item: type(item) is int and _LOWEST <= item <= _HIGHEST,
-    "t": lambda item: type(item) is str,
-    "b": lambda item: type(item) is bytes,
-    "h": lambda item: type(item) is bytes and len(item) == 32,
-    "T": lambda item: type(item) is list and all(type(text) is str for text in item),
-    "P": lambda item: type(item) is list and len(item) in (0, 2) and all(type(text) is str for text in item),
-    "S": lambda item: type(item) is list and all(_matches(row, "ttttii") for row in item),
-}
-
-
-def _matches(items: Any, shape: str) -> bool:
-    return (
-        type(items) is list
-        and len(items) == len(shape)
-        and all(_CHECKS[letter](item) for letter, item in zip(shape, items, strict=True))
-    )
-
-
-#: Shapes of the bodies; a reading's has a function of its own.
-_BODIES: dict[int, str] = {
-    Kind.GENESIS: "ttiiTPt",
-    Kind.DEFINITION: "tthtS",
-    Kind.EVENT: "titt",
-    Kind.BOOT: "btt",
-    Kind.CLOCK_STEP: "iit",
-    Kind.CONFIG: "hb",
-    Kind.KEY: "tt",
-    Kind.GAP: "tiiit",
-    Kind.RECOVERY: "tiihtt",
-    Kind.BEACON: "tb",
-}
+def _shown(items: list[Any]) -> str:
+    # Python refuses to print integers of thousands of digits.
+    big = [type(item) is int and not LOWEST <= item <= HIGHEST for item in items]
+    return ", ".join("above 64 bits" if huge else repr(item)[:40] for huge, item in zip(big, items, strict=True))
 
 
 def definition_body(meter: MeterDescription) -> list[Any]:

@@ -21,8 +21,9 @@ empty]. ``E`` frames hold entries (see ``gateway.log.entry``) in seq order, ``C`
 commit was never confirmed by the disk, and it stands again in the next file.
 
 Torn or changed: a disk loses whole sectors of 512 bytes of what it has not confirmed, and a lost sector reads as the
-zeroes that were there. So a frame is torn when a sector that should hold part of it is zero from there on. Any other
-deviation is a change of bytes that had been written.
+zeroes that were there. So a frame is torn when a sector that should hold part of it is zero from there on, or when it
+stands at the start of a block whose predecessor ends in zeroes that begin with a sector: what they replace may reach
+into it. Any other deviation is a change of bytes that had been written.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def frames(data: bytes, offset: int = 0, *, window: bool = False) -> Iterator[tu
     *window* says that *data* ends somewhere in the file: a frame that does not fit is then not an error but the end.
     Raises FrameError where something else is met.
     """
-    size = len(data)
+    size, gap = len(data), -1
     unpack, crc32 = _HEAD.unpack_from, zlib.crc32
     while offset + 8 <= size:
         kind, length, check, checksum = unpack(data, offset)
@@ -86,6 +87,7 @@ def frames(data: bytes, offset: int = 0, *, window: bool = False) -> Iterator[tu
             _require_zero(data, offset, min(block_end(offset + 1), size), "bytes between two commits")
             if offset % BLOCK == 0:
                 raise FrameError(offset, "a lost block before written ones", torn=_torn(data, offset, size))
+            gap = block_end(offset) if offset % SECTOR == 0 else -1
             offset = block_end(offset)
             continue
         end = offset + 8 + length
@@ -93,7 +95,7 @@ def frames(data: bytes, offset: int = 0, *, window: bool = False) -> Iterator[tu
         if window and known and end > size:
             return
         if not known or end > size:
-            raise FrameError(offset, "a frame head that was changed", torn=False)
+            raise FrameError(offset, "a frame head that was changed", torn=offset == gap)
         payload = data[offset + 8 : end]
         if crc32(payload) != checksum:
             raise FrameError(offset, "a frame whose checksum does not fit", torn=_lost_sector(data, offset, end))

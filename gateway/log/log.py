@@ -14,8 +14,9 @@ from typing import Any
 
 from gateway.errors import LogUnavailable
 from gateway.log.entry import ALARM, INFORMATION, Entry, Kind, decode, encode
-from gateway.log.recovery import Closed, Cut, open_directory
+from gateway.log.recovery import Closed, open_directory
 from gateway.log.segment import SEGMENT_BYTES, Segments
+from gateway.log.survey import Cut
 from gateway.log.tree import Frontier, leaf_hash
 from gateway.reading import Clock, Moment
 
@@ -118,9 +119,8 @@ class Log:
         size = segments.commit()
         if not segments.faults:
             return size
-        for name, offset in segments.voids:
-            rest = segments.segment_bytes - offset
-            body = [name, offset, rest, NOT_CONFIRMED, name, "the disk did not confirm it; its entries follow again"]
+        for name, offset, length in segments.voids:
+            body = [name, offset, length, NOT_CONFIRMED, name, "the disk did not confirm it; its entries follow again"]
             self.append(Kind.RECOVERY, body)
         for fault in segments.faults:
             self.event("disk-failure", ALARM, str(segments.directory), fault)

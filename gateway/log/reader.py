@@ -19,8 +19,11 @@ _WINDOW = 128 * 1024
 
 
 def note_size(note: bytes) -> int:
-    """Tree size that a checkpoint note of this log states: its second line."""
-    return int(note.split(b"\n", 2)[1])
+    """Tree size that a checkpoint note of this log states: its second line. Raises TamperError where there is none."""
+    try:
+        return int(note.split(b"\n", 2)[1])
+    except (ValueError, IndexError) as error:
+        raise TamperError("a checkpoint in the log states no size") from error
 
 
 class SegmentReader:

@@ -6,41 +6,34 @@ found                                  done
 nothing                                a new log
 an intact log                          goes on behind its last entry, in a block of its own
 a deviation behind all that is signed  the rest of that segment is void: a new segment begins, the old file stays as
-                                       it is, and a recovery entry names file, offset, length and SHA-256
+                                       it is, and a recovery entry names file, offset, length and SHA-256; segments
+                                       behind it have nothing to stand on, and are put aside with an entry each
 a deviation at or below a signature,   that log is closed: its directory moves to ``closed/``, whole; a new log (an
 or a log shorter than its signatures   epoch) begins under the origin ``ORIGIN/epoch-N`` and its genesis entry holds
                                        the last checkpoint of the closed one
 =====================================  ==============================================================================
+
+Looked at are the newest segment and those before it that no signature vouches for, at most four: a disk that is cut
+off may have kept a later file and lost the end of the one before. A start that is cut short itself leaves a state that
+the next start treats in the same way.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import durable
-from gateway.errors import ConfigError, MalformedError
-from gateway.log.frame import FrameError
-from gateway.log.note import Checkpoint, parse_checkpoint
-from gateway.log.scan import Contents, extend_tree, load, notes_behind, segment_name, segment_starts
+from gateway.errors import ConfigError
+from gateway.log.files import tidy
+from gateway.log.note import Checkpoint
+from gateway.log.scan import Contents, extend_tree, notes_behind, segment_name, segment_starts
 from gateway.log.segment import SEGMENT_BYTES, Segments
+from gateway.log.survey import Cut, Survey, parse_notes, parsed_notes, take_survey
 
 _EPOCH = "/epoch-"
 _CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """The void rest of a segment: the body of a recovery entry."""
-
-    segment: str
-    offset: int
-    length: int
-    sha256: bytes
-    kept_in: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,29 +67,24 @@ def open_directory(
 
     Raises ConfigError where the log belongs to another origin, OSError where the disk cannot be read or written.
     """
-    durable.make_directory(directory)
-    for leftover in directory.glob(".*.tmp"):
-        leftover.unlink()
-    cuts: list[Cut] = []
-    contents = _newest(directory, cuts)
-    current = contents.header.origin if contents else epoch_origin(origin, _closed_epochs(directory) + 1)
-    signed_size = signed(current)
-    if contents is None and not signed_size:
-        segments = Segments(directory, current, segment_bytes=segment_bytes)
-        return Opened(segments=segments, cuts=tuple(cuts), closed=None)
-    if contents is not None and not same_log(contents.header.origin, origin):
+    tidy(directory)
+    survey = take_survey(directory, signed)
+    end = survey.end
+    current = end.header.origin if end else epoch_origin(origin, _closed_epochs(directory) + 1)
+    if not same_log(current, origin):
         raise ConfigError(
-            f"{directory} holds the log {contents.header.origin!r}, the config says origin {origin!r}: an origin names "
+            f"{directory} holds the log {current!r}, the config says origin {origin!r}: an origin names "
             "a log for ever; set it back, or give the new log its own state_dir"
         )
-    reason = _damage(contents, signed_size)
+    reason = _damage(end, max(survey.signed_size, signed(current)))
     if reason is not None:
-        return _close(directory, origin, contents, reason, segment_bytes)
-    assert contents is not None
-    if contents.fault is not None:
-        cuts.append(_cut(contents.path, contents.fault))
-    segments = Segments(directory, contents.header.origin, segment_bytes=segment_bytes)
-    segments.resume(contents, segment_starts(directory))
+        _close(directory)
+        return _begin(directory, origin, reason, (), segment_bytes)
+    cuts = [*_put_aside(survey), *survey.unaccounted()]
+    if end is None:
+        return _begin(directory, origin, "the log before it was closed", cuts, segment_bytes)
+    segments = Segments(directory, current, segment_bytes=segment_bytes)
+    segments.resume(end, segment_starts(directory))
     return Opened(segments=segments, cuts=tuple(cuts), closed=None)
 
 
@@ -115,58 +103,19 @@ def same_log(found: str, origin: str) -> bool:
     return found == origin or (found.startswith(origin + _EPOCH) and found[len(origin + _EPOCH) :].isdecimal())
 
 
-def _newest(directory: Path, cuts: list[Cut]) -> Contents | None:
-    """The newest segment with a readable header; those without one are put aside."""
-    for start in reversed(segment_starts(directory)):
-        path = directory / segment_name(start)
-        try:
-            return load(path)
-        except FrameError as error:
-            kept = durable.set_aside(path, ".broken")
-            cuts.append(_cut(kept, error, segment=path.name))
-    return None
-
-
-def _cut(path: Path, fault: FrameError, *, segment: str | None = None) -> Cut:
-    rest = path.read_bytes()[fault.offset :]
-    reason = f"{'torn' if fault.torn else 'changed'}: {fault}"
-    return Cut(
-        segment=segment or path.name,
-        offset=fault.offset,
-        length=len(rest),
-        sha256=hashlib.sha256(rest).digest(),
-        kept_in=path.name,
-        reason=reason,
-    )
-
-
-def _damage(contents: Contents | None, signed_size: int) -> str | None:
+def _damage(end: Contents | None, signed_size: int) -> str | None:
     """Why the log cannot honestly go on, or None."""
-    if contents is None:
-        return f"the log is gone; entries up to {signed_size} were signed"
-    signed = max([signed_size, *(note.size for note in _notes(contents))])
-    if contents.next_seq < signed:
-        what = str(contents.fault) if contents.fault else "the log ends"
-        return f"{what} before entry {contents.next_seq}; {signed} entries were signed"
-    return _wrong_root(contents)
-
-
-def _notes(contents: Contents) -> list[Checkpoint]:
-    texts = [contents.header.note, *(note for _, note in contents.notes)]
-    if contents.fault is not None:
-        texts += notes_behind(contents.path, contents.fault.offset)
-    found = []
-    for text in filter(None, texts):
-        try:
-            found.append(parse_checkpoint(text))
-        except MalformedError:
-            continue
-    return found
+    if end is None:
+        return f"the log is gone; entries up to {signed_size} were signed" if signed_size else None
+    if end.next_seq < signed_size:
+        what = str(end.fault) if end.fault else "the log ends"
+        return f"{what} before entry {end.next_seq}; {signed_size} entries were signed"
+    return _wrong_root(end)
 
 
 def _wrong_root(contents: Contents) -> str | None:
     tree, seq = contents.header.tree(), contents.header.first_seq
-    for note in sorted(_notes(contents), key=lambda note: note.size):
+    for note in sorted(parsed_notes(contents), key=lambda note: note.size):
         if note.size < tree.size:
             continue
         extend_tree(tree, contents.entries[tree.size - seq : note.size - seq])
@@ -175,18 +124,42 @@ def _wrong_root(contents: Contents) -> str | None:
     return None
 
 
-def _close(directory: Path, origin: str, contents: Contents | None, reason: str, segment_bytes: int) -> Opened:
+def _put_aside(survey: Survey) -> list[Cut]:
+    """Renames the segments that nothing stands before; a crash on the way leaves fewer to the next start."""
+    cuts = []
+    for path, fault in survey.loose:
+        kept = durable.set_aside(path, ".broken")
+        cuts.append(Cut.of(kept, fault.offset, fault, segment=path.name))
+    return cuts
+
+
+def _close(directory: Path) -> None:
     closed = directory.parent / _CLOSED
     durable.make_directory(closed)
-    number = _closed_epochs(directory) + 1
-    target = closed / f"epoch-{number}"
-    directory.rename(target)
+    directory.rename(closed / f"epoch-{_closed_epochs(directory) + 1}")
+    # A crash from here on leaves no log beside a closed one: the next start begins the epoch.
     durable.sync_directory(directory.parent)
     durable.sync_directory(closed)
     durable.make_directory(directory)
-    notes = _notes(contents) if contents else []
-    newest = max(notes, key=lambda note: note.size, default=None)
-    past = contents.header.origin if contents else epoch_origin(origin, number)
-    segments = Segments(directory, epoch_origin(origin, number + 1), segment_bytes=segment_bytes)
-    found = Closed(origin=past, directory=target, note=newest.note if newest else None, reason=reason)
-    return Opened(segments=segments, cuts=(), closed=found)
+
+
+def _begin(directory: Path, origin: str, reason: str, cuts: Sequence[Cut], segment_bytes: int) -> Opened:
+    """A log without entries: the first, or the epoch that continues the log closed last."""
+    number = _closed_epochs(directory) + 1
+    segments = Segments(directory, epoch_origin(origin, number), segment_bytes=segment_bytes)
+    found = None
+    if number > 1:
+        past = directory.parent / _CLOSED / f"epoch-{number - 1}"
+        note = _last_note(past)
+        named = note.origin if note else epoch_origin(origin, number - 1)
+        found = Closed(origin=named, directory=past, note=note.note if note else None, reason=reason)
+    return Opened(segments=segments, cuts=tuple(cuts), closed=found)
+
+
+def _last_note(directory: Path) -> Checkpoint | None:
+    """The largest checkpoint in the newest segment file that holds one, whatever state it is in."""
+    for start in reversed(segment_starts(directory) if directory.is_dir() else []):
+        notes = parse_notes(notes_behind(directory / segment_name(start), 0))
+        if notes:
+            return max(notes, key=lambda note: note.size)
+    return None

@@ -15,8 +15,9 @@ from typing import Any
 import cbor2
 
 from gateway.errors import MalformedError
-from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, HEADER, FrameError, frame_size, frames
-from gateway.log.tree import Frontier, leaf_hash
+from gateway.log.entry import follows, parse
+from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, HEADER, SECTOR, FrameError, block_end, frame_size, frames
+from gateway.log.tree import HASH_SIZE, Frontier, leaf_hash
 
 HEADER_VERSION = 1
 _NAME = re.compile(r"(\d{20})\.seg")
@@ -52,8 +53,9 @@ def decode_header(payload: bytes) -> Header:
         header = Header(origin=origin, first_seq=first_seq, prev=prev, edge=tuple(edge), note=note)
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise MalformedError(f"a segment header that is not readable: {error}") from error
-    types = [type(item) for item in (version, origin, first_seq, prev, note)]
-    if types != [int, str, int, bytes, bytes] or version != HEADER_VERSION or header.encode() != payload:
+    types = [type(item) for item in (version, origin, first_seq, prev, note, *edge)]
+    sound = types == [int, str, int, bytes, bytes] + [bytes] * len(edge) and len(prev) == HASH_SIZE
+    if not sound or version != HEADER_VERSION or header.encode() != payload:
         raise MalformedError("a segment header that is not in its format")
     header.tree()
     return header
@@ -84,11 +86,20 @@ class Contents:
     #: Offset behind the last good frame.
     end: int
     fault: FrameError | None
+    #: Numbers of entries of this file that zeroes from the start of a sector precede: lost sectors may have been there.
+    gaps: set[int]
 
     @property
     def next_seq(self) -> int:
         """The seq behind the last good entry."""
         return self.header.first_seq + len(self.entries)
+
+    def cut(self, index: int, reason: str) -> None:
+        """Declares the entry of that number, and all behind it, a deviation."""
+        self.fault = FrameError(self.offsets[index], reason, torn=index in self.gaps)
+        self.end = self.offsets[index]
+        del self.entries[index:], self.offsets[index:]
+        self.notes = [(size, note) for size, note in self.notes if size <= self.next_seq]
 
 
 def load(path: Path) -> Contents:
@@ -106,7 +117,8 @@ def load(path: Path) -> Contents:
         raise FrameError(0, "an empty segment", torn=True) from None
     except MalformedError as error:
         raise FrameError(0, str(error), torn=False) from error
-    contents = Contents(path=path, header=header, entries=[], offsets=[], notes=[], end=BLOCK, fault=None)
+    end = block_end(frame_size(len(payload)))
+    contents = Contents(path=path, header=header, entries=[], offsets=[], notes=[], end=end, fault=None, gaps=set())
     try:
         _fill(contents, walk)
     except FrameError as error:
@@ -117,6 +129,8 @@ def load(path: Path) -> Contents:
 def _fill(contents: Contents, walk: Iterator[tuple[int, int, bytes]]) -> None:
     entries, offsets = contents.entries, contents.offsets
     for kind, offset, payload in walk:
+        if not offset % BLOCK and not contents.end % SECTOR and offset != contents.end:
+            contents.gaps.add(len(entries))
         if kind == ENTRY:
             entries.append(payload)
             offsets.append(offset)
@@ -127,15 +141,44 @@ def _fill(contents: Contents, walk: Iterator[tuple[int, int, bytes]]) -> None:
         contents.end = offset + frame_size(len(payload))
 
 
+def load_chained(path: Path) -> Contents:
+    """As ``load``; the first entry that does not follow the one before is a deviation too.
+
+    A disk may have lost a sector that ended with a frame, which leaves no trace in the frames themselves.
+    """
+    contents = load(path)
+    prev, seq = contents.header.prev, contents.header.first_seq
+    for index, data in enumerate(contents.entries):
+        if not follows(data, seq + index, prev):
+            contents.cut(index, f"entry {seq + index} is not what stands")
+            break
+        prev = leaf_hash(data)
+    while contents.entries and (fault := _fault(contents.entries[-1])) is not None:
+        contents.cut(len(contents.entries) - 1, fault)
+    return contents
+
+
+def _fault(data: bytes) -> str | None:
+    try:
+        parse(data)
+    except MalformedError as error:
+        return str(error)
+    return None
+
+
 def notes_behind(path: Path, offset: int) -> list[bytes]:
-    """Checkpoint notes that stand, readable, in blocks behind the deviation at *offset*."""
+    """Checkpoint notes that stand, readable, in the blocks from that of *offset* on, whatever is between them."""
     data = path.read_bytes()
     found = []
-    for start in range(offset - offset % BLOCK, len(data), BLOCK):
+    offset -= offset % BLOCK
+    while offset < len(data):
         try:
-            found += [note for kind, _, note in frames(data, start) if kind == CHECKPOINT]
-        except FrameError:
-            continue
+            for kind, _, payload in frames(data, offset):
+                if kind == CHECKPOINT:
+                    found.append(payload)
+            break
+        except FrameError as error:
+            offset = block_end(error.offset + 1)
     return found
 
 

@@ -3,11 +3,13 @@
 The order of things is the guarantee. An entry is written into the preallocated file at once (from here on a killed
 process loses nothing), and is durable when the fdatasync of its commit has returned (from here on a power cut loses
 nothing, and it may leave the device). ``durable_size`` moves only then. Formats: ``gateway.log.frame``.
+
+A segment that the disk refused to write or to sync is poisoned: it is never synced again, since a second fdatasync
+that succeeds would prove nothing. What it had not confirmed is written again into a new segment.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from pathlib import Path
@@ -15,15 +17,19 @@ from pathlib import Path
 from gateway import durable
 from gateway.errors import ConfigError, LogUnavailable
 from gateway.log.entry import NO_PREV
-from gateway.log.frame import CHECKPOINT, ENTRY, HEADER, block_end, encode_frame
+from gateway.log.files import SegmentFiles, close_all, tidy
+from gateway.log.frame import CHECKPOINT, ENTRY, block_end, encode_frame
 from gateway.log.reader import SegmentReader
-from gateway.log.scan import Contents, Header, extend_tree, load, segment_name, segment_starts
-from gateway.log.tree import Frontier
+from gateway.log.scan import Contents, Header, extend_tree, load_chained, segment_name, segment_starts
+from gateway.log.tree import Frontier, leaf_hash
 
 SEGMENT_BYTES = 1 << 20
 #: Space in the last segment of a full disk that is kept for alarms, gaps and the last checkpoint.
 RESERVE = 64 * 1024
-_SPARE = "spare"
+#: Faults that are remembered until the log can write them down.
+_MAX_FAULTS = 8
+#: Segments that a killed process may have left without syncing them.
+_UNSYNCED_SEGMENTS = 4
 
 
 class Segments:
@@ -37,24 +43,27 @@ class Segments:
         self.origin = origin
         #: What went wrong on the disk, in words.
         self.faults: list[str] = []
-        #: (segment file, offset) from where on a file is void because the disk did not confirm it.
-        self.voids: list[tuple[str, int]] = []
+        #: (segment file, offset, length) of what is void because the disk did not confirm it.
+        self.voids: list[tuple[str, int, int]] = []
         self.tree = Frontier()
         self.last_hash = NO_PREV
         self.durable_size = 0
         self.newest_checkpoint: bytes | None = None
-        self.segment_bytes = segment_bytes
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._committing = threading.Lock()
-        self._starts: list[int] = []
-        self._reader = SegmentReader(directory, self._starts)
+        self._files = SegmentFiles(directory, segment_bytes)
+        self._reader = SegmentReader(directory, self._files.starts)
+        self._reserve = min(RESERVE, segment_bytes // 4)
         self._fd = -1
-        self._offset = self._capacity = self._confirmed = 0
+        self._offset = self._capacity = 0
+        #: Descriptors of full segments that the next commit syncs.
         self._full: list[int] = []
         self._names_dirty = self._dirty = self._failed = False
-        self._unsynced: list[tuple[int, bytes, bytes]] = []
+        #: (frame, note or nothing) of what no commit has confirmed.
+        self._unsynced: list[tuple[bytes, bytes]] = []
         self._durable_tree, self._durable_hash = Frontier(), NO_PREV
-        self._full_disk = False
+        #: Segment file and offset that the last commit reached.
+        self._confirmed = ("", 0)
 
     @classmethod
     def open(cls, directory: Path, origin: str | None = None, *, segment_bytes: int = SEGMENT_BYTES) -> Segments:
@@ -63,15 +72,13 @@ class Segments:
         Raises FrameError where the last segment is not intact (``gateway.log.recovery`` decides what that means),
         ConfigError where the log there has another origin, OSError from the disk.
         """
-        durable.make_directory(directory)
-        for leftover in directory.glob(".*.tmp"):
-            leftover.unlink()
+        tidy(directory)
         starts = segment_starts(directory)
         if not starts:
             if origin is None:
                 raise ConfigError(f"{directory} holds no log, and no origin was given to begin one")
             return cls(directory, origin, segment_bytes=segment_bytes)
-        contents = load(directory / segment_name(starts[-1]))
+        contents = load_chained(directory / segment_name(starts[-1]))
         if contents.fault is not None:
             raise contents.fault
         if origin not in (None, contents.header.origin):
@@ -87,23 +94,23 @@ class Segments:
         """
         self.tree = contents.header.tree()
         extend_tree(self.tree, contents.entries)
-        tail = Frontier()
-        extend_tree(tail, contents.entries[-1:])
-        self.last_hash = tail.root() if contents.entries else contents.header.prev
+        self.last_hash = leaf_hash(contents.entries[-1]) if contents.entries else contents.header.prev
         self.newest_checkpoint = contents.notes[-1][1] if contents.notes else contents.header.note or None
-        self._starts[:] = starts
+        self._files.starts[:] = starts
+        # A process that was killed may have left entries that the disk has not confirmed.
+        for start in starts[-_UNSYNCED_SEGMENTS:]:
+            self.close()
+            self._fd = os.open(self.directory / segment_name(start), os.O_RDWR | os.O_CLOEXEC)
+            durable.sync_file(self._fd)
+        durable.sync_directory(self.directory)
+        if contents.fault is None:
+            self._capacity = os.fstat(self._fd).st_size
+            self._offset = block_end(contents.end)
+            self._confirmed = (contents.path.name, self._offset)
+        else:
+            self.close()
         self._durable_tree, self._durable_hash = self.tree.copy(), self.last_hash
         self.durable_size = self.size
-        if contents.fault is None:
-            self._fd = os.open(contents.path, os.O_RDWR | os.O_CLOEXEC)
-            self._capacity = os.fstat(self._fd).st_size
-            self._offset = self._confirmed = block_end(contents.end)
-            # A process that was killed may have left entries that the disk has not confirmed.
-            durable.sync_file(self._fd)
-            durable.sync_directory(self.directory)
-        elif not contents.entries:
-            self._starts.remove(contents.header.first_seq)
-            durable.set_aside(contents.path, ".broken")
 
     @property
     def size(self) -> int:
@@ -121,91 +128,74 @@ class Segments:
         *vital* entries (alarms, gaps) may use the space kept for them. Raises LogUnavailable; nothing is then
         appended.
         """
+        frame = encode_frame(ENTRY, data)
+        self._require_sound()
         with self._lock:
-            self._put(ENTRY, data, vital=vital)
-            seq = self.tree.size
-            self.tree.append(leaf)
+            self._write(frame, vital)
+            tree = self.tree
+            seq = tree.size
+            tree.append(leaf)
             self.last_hash = leaf
-            self._unsynced.append((ENTRY, data, leaf))
+            self._unsynced.append((frame, b""))
         return seq
 
     def checkpoint(self, note: bytes) -> None:
         """Writes a signed checkpoint; durable with the next ``commit``. Raises LogUnavailable."""
+        frame = encode_frame(CHECKPOINT, note)
+        self._require_sound()
         with self._lock:
-            self._put(CHECKPOINT, note, vital=True)
-            self._unsynced.append((CHECKPOINT, note, b""))
+            self._write(frame, True)
+            self._unsynced.append((frame, note))
 
-    def _put(self, kind: int, payload: bytes, *, vital: bool) -> None:
+    def _require_sound(self) -> None:
+        # Looked at without the lock, since a commit that fights with the disk may hold it for long.
         if self._failed:
-            raise LogUnavailable(f"the log in {self.directory} takes no entry: {self.faults[-1:] or 'disk failure'}")
-        frame = encode_frame(kind, payload)
+            raise LogUnavailable(f"the log in {self.directory} takes no entry: {'; '.join(self.faults[-1:])}")
+
+    def _write(self, frame: bytes, vital: bool) -> None:  # noqa: FBT001  (each entry passes here)
+        end = self._offset + len(frame)
+        if end > self._capacity or (self._files.full_disk and not vital and end > self._capacity - self._reserve):
+            self._roll()
+            end = self._offset + len(frame)
+        self._require_sound()
         try:
-            reserve = RESERVE if self._full_disk and not vital else 0
-            if self._fd < 0 or self._offset + len(frame) > self._capacity - reserve:
-                self._roll()
             written = os.pwrite(self._fd, frame, self._offset)
             if written != len(frame):
                 durable.write_all(self._fd, frame[written:], self._offset + written)
         except OSError as error:
+            # Part of the frame may stand there: nothing may follow it in this file.
+            self._failed = True
+            self._fault(f"{segment_name(self._files.starts[-1])} cannot be written: {error.strerror}")
             raise LogUnavailable(f"the log in {self.directory} cannot be written: {error.strerror}") from error
-        self._offset += len(frame)
+        self._offset = end
         self._dirty = True
 
     def _roll(self) -> None:
         """Begins a new segment at the present end. The old one stays to be synced by the next commit."""
-        header = self._header(self.tree, self.last_hash)
-        fd = self._new_file(header)
+        self._require_sound()
+        try:
+            fd, offset = self._files.begin(self._header(self.tree, self.last_hash), patient=False)
+        except OSError as error:
+            raise LogUnavailable(f"no room for the next log segment in {self.directory}: {error.strerror}") from error
         if self._fd >= 0:
             self._full.append(self._fd)
-        self._fd = fd
+        self._use(fd, offset)
+
+    def _use(self, fd: int, offset: int) -> None:
+        self._fd, self._offset, self._capacity = fd, offset, os.fstat(fd).st_size
+        self._names_dirty = self._dirty = True
 
     def _header(self, tree: Frontier, last_hash: bytes) -> Header:
-        notes = [payload for kind, payload, _ in self._unsynced if kind == CHECKPOINT]
+        notes = [note for _, note in self._unsynced if note]
         note = notes[-1] if notes else self.newest_checkpoint or b""
         return Header(origin=self.origin, first_seq=tree.size, prev=last_hash, edge=tree.hashes(), note=note)
-
-    def _new_file(self, header: Header) -> int:
-        spare = self.directory / _SPARE
-        path = self.directory / segment_name(header.first_seq)
-        if path.exists():
-            durable.set_aside(path, ".void")
-        if not spare.exists():
-            self._prepare_now(spare)
-        fd = os.open(spare, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            frame = encode_frame(HEADER, header.encode())
-            durable.write_all(fd, frame, 0)
-            # A crash from here on leaves a segment without durable entries: recovery takes it for torn at worst.
-            spare.rename(path)
-        except OSError:
-            os.close(fd)
-            raise
-        self._offset, self._capacity = block_end(len(frame)), os.fstat(fd).st_size
-        self._names_dirty = self._dirty = True
-        if header.first_seq not in self._starts:
-            self._starts.append(header.first_seq)
-        return fd
-
-    def _prepare_now(self, spare: Path) -> None:
-        try:
-            os.close(durable.preallocate(spare, b"", self.segment_bytes))
-        except OSError:
-            self._full_disk = True
-            raise
-        self._full_disk = False
 
     def prepare(self) -> None:
         """Makes the next segment ready, so that a full disk is met here and not by an append. Blocks on the disk.
 
         Raises LogUnavailable when there is no room; appends go on in what is left.
         """
-        spare = self.directory / _SPARE
-        if spare.exists():
-            return
-        try:
-            self._prepare_now(spare)
-        except OSError as error:
-            raise LogUnavailable(f"no room for the next log segment in {self.directory}: {error.strerror}") from error
+        self._files.prepare()
 
     def commit(self) -> int:
         """Makes all that was appended before durable; returns the durable size. Blocks on the disk.
@@ -218,21 +208,23 @@ class Segments:
                 if not self._dirty and not self._failed:
                     return self.durable_size
                 # From here on appends go to the next block: a block on its way to the disk is not touched again.
-                self._offset = min(block_end(self._offset), self._capacity)
+                self._offset = block_end(self._offset)
                 files, self._full = [*self._full, self._fd], []
                 names, self._names_dirty, self._dirty = self._names_dirty, False, False
-                pending, tree, last_hash = len(self._unsynced), self.tree.copy(), self.last_hash
-                confirmed = self._offset
+                reached = self._reached()
             error = None if self._failed else self._sync(files, names=names)
-            if error is not None or self._failed:
-                with self._lock:
-                    self._replace(files, error)
-                    pending, tree, last_hash = len(self._unsynced), self.tree.copy(), self.last_hash
-                    confirmed = self._offset
             with self._lock:
-                self._confirm(pending, tree, last_hash)
-                self._confirmed = confirmed
+                if error is not None or self._failed:
+                    self._replace(files, error)
+                    reached = self._reached()
+                else:
+                    close_all(files[:-1])
+                self._confirm(*reached)
             return self.durable_size
+
+    def _reached(self) -> tuple[int, Frontier, bytes, tuple[str, int]]:
+        name = segment_name(self._files.starts[-1]) if self._files.starts else ""
+        return len(self._unsynced), self.tree.copy(), self.last_hash, (name, self._offset)
 
     def _sync(self, files: list[int], *, names: bool) -> OSError | None:
         try:
@@ -242,55 +234,47 @@ class Segments:
                 durable.sync_directory(self.directory)
         except OSError as error:
             return error
-        for fd in files[:-1]:
-            os.close(fd)
         return None
 
-    def _confirm(self, pending: int, tree: Frontier, last_hash: bytes) -> None:
-        notes = [payload for kind, payload, _ in self._unsynced[:pending] if kind == CHECKPOINT]
+    def _confirm(self, pending: int, tree: Frontier, last_hash: bytes, confirmed: tuple[str, int]) -> None:
+        notes = [note for _, note in self._unsynced[:pending] if note]
         del self._unsynced[:pending]
         self.newest_checkpoint = notes[-1] if notes else self.newest_checkpoint
-        self._durable_tree, self._durable_hash = tree, last_hash
+        self._durable_tree, self._durable_hash, self._confirmed = tree, last_hash, confirmed
         self.durable_size = tree.size
 
     def _replace(self, files: list[int], error: OSError | None) -> None:
-        """Gives up the segments that were not confirmed and writes their entries again, elsewhere, in full.
-
-        The failed files are never synced again: a second fdatasync that succeeds would prove nothing.
-        """
-        if error is not None:
-            self.faults.append(f"the disk did not confirm {segment_name(self._starts[-1])}: {error.strerror}")
+        """Gives up the segments that were not confirmed and writes their entries again, elsewhere, in full."""
         self._failed = True
-        for fd in {*files, *self._full, self._fd} - {-1}:
-            with contextlib.suppress(OSError):
-                os.close(fd)
-        self._full, self._fd = [], -1
+        if error is not None:
+            self._fault(f"the disk did not confirm {segment_name(self._files.starts[-1])}: {error.strerror}")
+        self._full += files
+        self.close()
         try:
-            self._give_up_files()
-            (self.directory / _SPARE).unlink(missing_ok=True)
-            self._fd = self._new_file(self._header(self._durable_tree, self._durable_hash))
-            self._offset = self._rewrite(self._offset)
+            self._give_up()
+            self._files.drop_spare()
+            self._use(*self._files.begin(self._header(self._durable_tree, self._durable_hash)))
+            frames = b"".join(frame for frame, _ in self._unsynced)
+            durable.write_all(self._fd, frames, self._offset)
             durable.sync_file(self._fd)
             durable.sync_directory(self.directory)
         except OSError as second:
-            self.faults.append(f"nor did it take the entries into a new segment: {second.strerror}")
+            self._fault(f"nor did it take the entries into a new segment: {second.strerror}")
             raise LogUnavailable(f"the disk under {self.directory} confirms nothing: {second.strerror}") from second
-        self._failed = self._dirty = False
+        self._offset = block_end(self._offset + len(frames))
+        self._capacity = max(self._capacity, self._offset)
+        self._failed = self._dirty = self._names_dirty = False
 
-    def _give_up_files(self) -> None:
-        size = self._durable_tree.size
-        for start in [start for start in self._starts if start > size]:
-            durable.set_aside(self.directory / segment_name(start), ".void")
-            self._starts.remove(start)
-        if self._starts and self._starts[-1] < size:
-            self.voids.append((segment_name(self._starts[-1]), self._confirmed))
+    def _give_up(self) -> None:
+        name, offset = self._confirmed
+        if self._files.give_up(self._durable_tree.size) == name:
+            void = (name, offset, (self.directory / name).stat().st_size - offset)
+            # The same when this is tried again.
+            self.voids += [] if void in self.voids else [void]
 
-    def _rewrite(self, offset: int) -> int:
-        for kind, payload, _ in self._unsynced:
-            frame = encode_frame(kind, payload)
-            durable.write_all(self._fd, frame, offset)
-            offset += len(frame)
-        return block_end(offset)
+    def _fault(self, text: str) -> None:
+        if text not in self.faults and len(self.faults) < _MAX_FAULTS:
+            self.faults.append(text)
 
     def read(
         self, start: int, stop: int | None = None, *, max_entries: int = 1024, max_bytes: int = 256 * 1024
@@ -308,6 +292,5 @@ class Segments:
 
     def close(self) -> None:
         """Closes the files; what was not committed stays written but unconfirmed."""
-        for fd in {*self._full, self._fd} - {-1}:
-            os.close(fd)
-        self._full, self._fd = [], -1
+        close_all([*self._full, self._fd])
+        self._full, self._fd, self._capacity = [], -1, 0

@@ -1,0 +1,139 @@
+"""The state of a check that goes through a log's entries from the first on, whatever form the log is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.errors import MalformedError, TamperError
+from gateway.log.entry import NO_PREV, Kind, parse
+from gateway.log.note import Checkpoint, of_origin, verify_checkpoint
+from gateway.log.tree import Frontier, leaf_hash
+from gateway.log.vkey import VerifierKey
+
+INTACT, TORN, UNSIGNED, TAMPERED = "intact", "torn", "unsigned", "tampered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a check found."""
+
+    verdict: str
+    origin: str
+    #: Entries checked, the tree's size.
+    size: int
+    root: bytes
+    #: Checkpoints whose signatures and roots were checked.
+    checkpoints: int
+    #: Size that the newest checkpoint covers.
+    signed_size: int
+    first_bad_seq: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """What the verifier holds in its own hand."""
+
+    #: Empty: the keys that the log itself names are used, which proves consistency but not whose log it is.
+    keys: Sequence[VerifierKey] = ()
+    quorum: int | None = None
+    #: Checkpoints from elsewhere that the log must extend.
+    known: Sequence[bytes] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """The state of a check that goes through a log from entry 0 on; also for logs in other forms than segments."""
+
+    demands: Demands
+    origin: str = ""
+    tree: Frontier = field(default_factory=Frontier)
+    prev: bytes = NO_PREV
+    keys: Sequence[VerifierKey] = ()
+    checkpoints: int = 0
+    signed_size: int = 0
+    #: (segment file, offset) of each recovery entry.
+    cuts: set[tuple[str, int]] = field(default_factory=set)
+
+    def begin(self, origin: str, first: bytes | None) -> None:
+        """Takes the log's origin and its first entry, and sees whether they are what is asked for."""
+        self.origin, self.keys = origin, self.demands.keys
+        for key in self.keys:
+            if not of_origin(origin, key.name):
+                raise TamperError(f"this is the log {origin!r}, the key is that of {key.name!r}", seq=0)
+        if first is None:
+            return
+        items = _parsed(first, 0)
+        if items[1] != Kind.GENESIS or items[9][0] != origin:
+            raise TamperError(f"entry 0 is not the genesis entry of {origin!r}", seq=0)
+        if not self.keys:
+            try:
+                self.keys = [VerifierKey.parse(text) for text in items[9][4]]
+            except MalformedError as error:
+                raise TamperError(f"entry 0: {error}", seq=0) from error
+
+    def entries(self, batch: Iterable[bytes]) -> list[bytes]:
+        """Checks entries that follow; returns their leaf hashes. The tree does not grow yet."""
+        seq, prev, leaves = self.tree.size, self.prev, []
+        for data in batch:
+            items = _parsed(data, seq)
+            if items[2] != seq:
+                raise TamperError(f"entry {seq} says that it is entry {items[2]}", seq=seq)
+            if items[3] != prev:
+                raise TamperError(f"entry {seq} does not name the entry before it", seq=seq)
+            if items[1] == Kind.RECOVERY:
+                self.cuts.add((items[9][0], items[9][1]))
+            prev = leaf_hash(data)
+            leaves.append(prev)
+            seq += 1
+        self.prev = prev
+        return leaves
+
+    def grow(self, leaves: list[bytes], roots: dict[int, list[Checkpoint]]) -> None:
+        """Adds leaves to the tree and compares it with the checkpoints of every size passed."""
+        done = 0
+        base = self.tree.size
+        for size in sorted(size for size in roots if base <= size <= base + len(leaves)):
+            self.tree.extend(leaves[done : size - base])
+            done = size - base
+            for checkpoint in roots.pop(size):
+                if checkpoint.root != self.tree.root():
+                    raise wrong_root(checkpoint, self.signed_size)
+            self.signed_size = max(self.signed_size, size)
+        self.tree.extend(leaves[done:])
+
+    def checkpoint(self, note: bytes, seq: int, *, counted: bool = True) -> Checkpoint:
+        """Verifies signatures and origin of a checkpoint that stands before entry *seq*; ``grow`` compares its root."""
+        try:
+            checkpoint = verify_checkpoint(note, origin=self.origin, keys=self.keys, quorum=self.demands.quorum)
+        except (TamperError, MalformedError) as error:
+            raise TamperError(f"a checkpoint behind entry {seq - 1}: {error}", seq=seq) from error
+        self.checkpoints += counted
+        return checkpoint
+
+    def report(self, verdict: str, first_bad_seq: int | None = None, reason: str | None = None) -> Report:
+        """The result so far."""
+        return Report(
+            verdict=verdict,
+            origin=self.origin,
+            size=self.tree.size,
+            root=self.tree.root(),
+            checkpoints=self.checkpoints,
+            signed_size=self.signed_size,
+            first_bad_seq=first_bad_seq,
+            reason=reason,
+        )
+
+
+def _parsed(data: bytes, seq: int) -> list[Any]:
+    try:
+        return parse(data)
+    except MalformedError as error:
+        raise TamperError(f"entry {seq}: {error}", seq=seq) from error
+
+
+def wrong_root(checkpoint: Checkpoint, seq: int) -> TamperError:
+    """The entries contradict the checkpoint; *seq* is the first one that may be wrong."""
+    return TamperError(f"the entries do not have the root of the checkpoint of size {checkpoint.size}", seq=seq)
