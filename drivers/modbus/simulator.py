@@ -10,6 +10,7 @@ counter falls.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -78,6 +79,8 @@ class Simulator:
             self._server = None
 
     async def _serve(self, server: ModbusTcpServer | ModbusSerialServer, where: str) -> None:
+        # "Server listening." from a library says nothing to somebody who reads the gateway's own messages.
+        logging.getLogger("pymodbus").setLevel(logging.WARNING)
         try:
             await server.serve_forever(background=True)
         except (OSError, RuntimeError) as error:
