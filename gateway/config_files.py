@@ -21,16 +21,20 @@ _PREFIX = "credential:"
 class Use(Enum):
     """What a file is for, and so what must be true of it."""
 
-    #: Read by the gateway; must exist.
+    #: Read by the gateway; must exist, as a file.
     READ = "read"
-    #: As READ, and no other user may read it.
+    #: As READ, and no other user may use it; a group may read it, as systemd's credentials are.
     PRIVATE = "private"
-    #: The device key: made at first start; if there, no other user may read it.
+    #: The device key: made at first start; if there, nobody else may use it.
     KEY = "key"
     #: Made when missing; if there, a directory.
     DIRECTORY = "directory"
     #: A serial port: may be unplugged now.
     DEVICE = "device"
+
+
+#: Bits of the mode that a use does not allow; the key store and the sinks refuse the same ones.
+_FORBIDDEN = {Use.PRIVATE: 0o037, Use.KEY: 0o077}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +106,8 @@ def _fault(file: Path, use: Use) -> str | None:
         return f"{file} cannot be looked at: {getattr(error, 'strerror', error)}; correct the path"
     if stat.S_ISDIR(mode) != (use is Use.DIRECTORY):
         return f"{file} is {'a' if stat.S_ISDIR(mode) else 'no'} directory; correct the path"
-    if use in {Use.PRIVATE, Use.KEY} and mode & 0o007:
-        return f"{file} is a secret, and every user may use it (mode {mode & 0o777:04o}); chmod 600 {file}"
+    if mode & _FORBIDDEN.get(use, 0):
+        return f"{file} is a secret that others may use (mode {mode & 0o777:04o}); chmod 600 {file}"
     if not os.access(file, os.R_OK, effective_ids=True):
         raise PermissionError(file)
     return None

@@ -67,13 +67,32 @@ def test_a_secret_that_everyone_may_read_is_a_problem(tmp_path):
     for file in state.iterdir():
         file.chmod(0o644)
     assert problems_of(tmp_path, CHANNEL, look=True) == [
-        f"{at}: {key}: {state}/{name} is a secret, and every user may use it (mode 0644); chmod 600 {state}/{name}"
+        f"{at}: {key}: {state}/{name} is a secret that others may use (mode 0644); chmod 600 {state}/{name}"
         for at, key, name in (
             ("3:12", "key.uri", "device.pem"),
             ("8:46", "channels[0].tls.key", "client.key"),
             ("9:20", "channels[0].password_file", "password"),
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "good"),
+    [
+        ("device.pem", 0o400, True),
+        ("device.pem", 0o440, False),
+        ("client.key", 0o440, True),
+        ("client.key", 0o460, False),
+        ("password", 0o440, True),
+        ("password", 0o604, False),
+    ],
+)
+def test_a_group_may_read_a_credential_but_not_the_device_key(tmp_path, name, mode, good):
+    """`check` refuses what the key store and the sinks would refuse, and nothing else."""
+    (make_files(tmp_path) / name).chmod(mode)
+    problems = problems_of(tmp_path, CHANNEL, look=True)
+    assert (problems == []) == good
+    assert all(f"s/{name} is a secret that others may use" in problem for problem in problems)
 
 
 def test_a_directory_is_no_file_and_a_file_no_directory(tmp_path):
