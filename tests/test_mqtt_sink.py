@@ -16,6 +16,7 @@ from tests.contract_sink import NOTE, SinkContract, hello, message, never_lost
 from tests.delivery import OFFLINE, ONLINE, entry, eventually
 from tests.gate import Gate
 from tests.mosquitto import Broker
+from tests.parts import free_port
 from tests.subscriber import Subscriber, retained
 
 BASE = "energy/roof-7"
@@ -151,11 +152,10 @@ async def test_login_with_a_password_file(tmp_path: Path) -> None:
             await sink.connect(hello(), never_lost)
 
 
-async def test_nobody_there(broker: Broker) -> None:
+async def test_nobody_there() -> None:
     """A port without a listener and a name without an address are one sentence each."""
-    broker.stop()
     with pytest.raises(SinkUnavailable, match=r"^broker 127.0.0.1:\d+: nothing listens there: connection refused$"):
-        await MqttSink(settings(broker.port)).connect(hello(), never_lost)
+        await MqttSink(settings(free_port())).connect(hello(), never_lost)
     with pytest.raises(SinkUnavailable, match="its name is not known here"):
         await MqttSink(settings(1883, host="no-such-host.invalid")).connect(hello(), never_lost)
 

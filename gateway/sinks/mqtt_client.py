@@ -6,6 +6,7 @@ A broker may send acknowledgements, and requests of some 100 bytes with QoS 0 or
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -88,6 +89,19 @@ class Client(mqtt.Client):
             return super()._sock_recv(bufsize)
         except ssl.SSLError as error:
             self.fault = tls_fault(error)
+            raise
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        try:
+            return super()._sock_send(buf)
+        except BlockingIOError:
+            raise
+        except OSError:
+            # A TLS 1.3 server judges the client certificate after the handshake: its alert may be there to be read,
+            # although it has closed and takes nothing more.
+            if isinstance(self._sock, ssl.SSLSocket):
+                with contextlib.suppress(OSError):
+                    self._sock_recv(1)
             raise
 
     def _handle_publish(self) -> MQTTErrorCode:

@@ -159,8 +159,14 @@ class Link:
         elif reason.getName() == "Protocol error":
             fault = "it sent what is no valid MQTT"
         else:
-            fault = self._client.fault or f"the connection broke{' before it answered' if early else ''}"
+            fault = self._client.fault or self._broke(early=early)
         self._end((VersionRefused if early else SinkUnavailable)(f"{self._label}: {fault}"))
+
+    def _broke(self, *, early: bool) -> str:
+        if not early:
+            return "the connection broke"
+        hint = "; does it accept the client certificate (tls.cert and tls.key)?" if self._settings.address.tls else ""
+        return f"the connection broke before it answered{hint}"
 
     def _on_publish(self, _: Any, __: Any, mid: int, reason: ReasonCode, properties: Properties | None) -> None:
         self._progress_s = self._loop.time()
