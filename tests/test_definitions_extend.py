@@ -45,6 +45,15 @@ def test_one_key_of_one_point_can_be_changed(tmp_path: Path) -> None:
     assert {vector.point for vector in BASE.vectors} - {vector.point for vector in found.vectors} == {"import_total"}
 
 
+def test_other_defaults_make_all_shipped_vectors_uncertain(tmp_path: Path) -> None:
+    """A meter set to send the low word first takes one key and one vector of its own."""
+    text = "defaults: {word_order: cdab}\nvectors:\n  - {point: voltage_l1, words: [0x3333, 0x4366], value: 230.2}\n"
+    found = load_definition(write(tmp_path, text))
+    assert {point.word_order for point in found.points} == {"cdab"}
+    assert [(vector.point, vector.value) for vector in found.vectors] == [("voltage_l1", "230.2")]
+    assert len(found.identify) == len(BASE.identify)
+
+
 def test_points_can_be_dropped_and_added(tmp_path: Path) -> None:
     """A dropped point takes its probe along; a new one comes last, with a vector of its own."""
     text = """\

@@ -79,6 +79,8 @@ def test_a_small_definition_is_enough(tmp_path: Path) -> None:
         ("point: power_total", "point: power_tota", "13:13: vectors[0].point: 'power_tota' is none of the known word"),
         ("[0x08fe]", "[0x08fe, 0]", "13:33: vectors[0].words: power_total takes 1 registers, not 2"),
         ("value: 230.2", "value: 2e3", "13:50: vectors[0].value: '2e3' is no plain decimal number"),
+        ("value: 230.2", "value: 230", "13:50: vectors[0].value: these words of power_total mean 230.2, not 230"),
+        ("value: 230.2", "value: none", "13:50: vectors[0].value: these words of power_total mean 230.2, not none"),
         ("value: 230.2", "value: 1, scale: 0", "vectors[0].scale: must be given exactly for points with a scale reg"),
         ("\n  - {point", "\n  {}\n#", "13:3: vectors: must be a list, not a mapping"),
         ("id: acme-one\n", "id: acme-one\nid: acme-one\n", "2:1: id: is given twice"),

@@ -17,7 +17,7 @@ out of range are refused, each with its place in the file. ``docs/adding-a-meter
   resettable, max_per_hour, required, default, doc}``, as ``PointDef`` explains them. Addresses are wire addresses.
   ``invalid`` lists contents as numbers, most significant byte first, such as 0x7fffffff.
 - ``vectors``: list of ``{point, words, scale, value}``: words as the wire has them, the content of the scale register,
-  and the decimal text they mean, or ``none``. At least one.
+  and the decimal text they mean, or ``none``. At least one; a file that its own vectors contradict is refused.
 
 A file with ``extends: ID`` starts from the shipped definition of that id, has an id of its own, and may ``drop`` a
 list of points; ``drivers/modbus/definition_merge.py`` states how the two become one.
@@ -33,7 +33,7 @@ import yaml
 
 from drivers.modbus import definition as d
 from drivers.modbus import yaml_table as y
-from drivers.modbus.codec import parse_decimal
+from drivers.modbus.codec import decode, parse_decimal
 from drivers.modbus.definition_merge import merged, unknown_drops
 from gateway.errors import ConfigError
 
@@ -222,14 +222,16 @@ def _vector(row: y.Table, points: dict[str, d.PointDef | None]) -> d.Vector | No
         return None
     if len(words) != point.words:
         row.wrong("words", f"{point.name} takes {point.words} registers, not {len(words)}")
+        return None
     if (scale is None) != (point.scale_register is None):
         row.wrong("scale", "must be given exactly for points with a scale register")
-    return d.Vector(
-        point=point.name,
-        raw=b"".join(word.to_bytes(2, "big") for word in words),
-        scale_raw=None if scale is None else scale.to_bytes(2, "big"),
-        value=None if value == "none" else value,
-    )
+        return None
+    raw = b"".join(word.to_bytes(2, "big") for word in words)
+    scale_raw = None if scale is None else scale.to_bytes(2, "big")
+    found = decode(point, raw, scale_raw).value
+    if value and str(found or "none") != value:
+        row.wrong("value", f"these words of {point.name} mean {found or 'none'}, not {value}")
+    return d.Vector(point=point.name, raw=raw, scale_raw=scale_raw, value=None if value == "none" else value)
 
 
 def _decimal(node: yaml.Node) -> str:

@@ -2,7 +2,8 @@
 
 A mapping of the local file replaces the shipped one's keys one by one, all the way down; so one key of one point can
 be changed. Plain values and lists are replaced, but sources, probes and vectors are added to the shipped ones. Shipped
-probes and vectors of points that the local file changes or drops are left out, since they may no longer be true.
+vectors of points that the local file changes or drops (all points, if it changes ``defaults``) are left out, since they
+may no longer be true, and so are shipped probes of dropped points.
 Every node keeps its own file, line and column, so faults are reported where they are.
 """
 
@@ -21,8 +22,7 @@ def merged(shipped: yaml.Node, local: yaml.Node) -> yaml.Node:
     if not isinstance(shipped, yaml.MappingNode) or not isinstance(local, yaml.MappingNode):
         return local
     dropped = [item.value for item in _items(_value(local, "drop"))]
-    points = _value(local, "points")
-    changed = dropped + (_keys(points) if isinstance(points, yaml.MappingNode) else [])
+    changed = dropped + _names(shipped if _value(local, "defaults") else local)
     below = [(key, _without(key.value, value, dropped, changed)) for key, value in shipped.value]
     above = [(key, value) for key, value in local.value if key.value != "drop"]
     return _overlay(_mapping(shipped, below), _mapping(local, above), added=_ADDED)
@@ -30,8 +30,7 @@ def merged(shipped: yaml.Node, local: yaml.Node) -> yaml.Node:
 
 def unknown_drops(shipped: yaml.Node, local: yaml.Node) -> list[yaml.Node]:
     """The names in ``drop`` that are no point of the shipped file."""
-    points = _value(shipped, "points")
-    known = _keys(points) if isinstance(points, yaml.MappingNode) else []
+    known = _names(shipped)
     return [item for item in _items(_value(local, "drop")) if item.value not in known]
 
 
@@ -57,13 +56,20 @@ def _without(key: str, value: yaml.Node, dropped: list[str], changed: list[str])
     if key == "points" and isinstance(value, yaml.MappingNode):
         return _mapping(value, [pair for pair in value.value if pair[0].value not in dropped])
     if key in ("identify", "vectors"):
-        items = [item for item in _items(value) if _text(_value(item, "point")) not in changed]
+        gone = dropped if key == "identify" else changed
+        items = [item for item in _items(value) if _text(_value(item, "point")) not in gone]
         return yaml.SequenceNode(value.tag, items, value.start_mark, value.end_mark)
     return value
 
 
 def _mapping(like: yaml.MappingNode, pairs: list[tuple[yaml.Node, yaml.Node]]) -> yaml.MappingNode:
     return yaml.MappingNode(like.tag, pairs, like.start_mark, like.end_mark)
+
+
+def _names(top: yaml.Node) -> list[str]:
+    """The names of a file's points."""
+    points = _value(top, "points")
+    return _keys(points) if isinstance(points, yaml.MappingNode) else []
 
 
 def _keys(node: yaml.MappingNode) -> list[str]:
