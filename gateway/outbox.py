@@ -160,7 +160,8 @@ class Outbox:
         while not self._closing:
             try:
                 await self._session()
-            except GatewayError as error:
+            except (GatewayError, OSError) as error:
+                # An OSError comes from the disk under the log, which may be better next time.
                 self._state, self._last_error = "backing-off", str(error)
                 _log.warning("channel %s: %s", self._sink.name, error)
                 # A close() that waits for the drain has nothing to wait for any more.

@@ -69,9 +69,10 @@ def checkpoint_size(note: bytes) -> int:
 def _entries_from(log: LogReader, position: int, stop: int, limit: int) -> Message | None:
     if position >= stop:
         return None
-    room = max(1, min(MESSAGE_BYTES, limit - OVERHEAD_BYTES))
-    entries = log.read(position, stop, max_entries=MESSAGE_ENTRIES, max_bytes=room)
-    # A read ends with the entry that reaches max_bytes.
+    room = max(1, limit - OVERHEAD_BYTES)
+    entries = log.read(position, stop, max_entries=MESSAGE_ENTRIES, max_bytes=min(MESSAGE_BYTES, room))
+    # A read ends with the entry that reaches max_bytes, which may be too much for the far side. Otherwise it stays: the
+    # log goes on cheaply only where a read ended.
     if len(entries) > 1 and sum(map(len, entries)) > room:
         entries = entries[:-1]
     if not entries:

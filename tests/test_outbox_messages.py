@@ -73,7 +73,9 @@ def test_messages_keep_to_the_far_sides_limit() -> None:
         message = next_message(log, 0, None, limit)
         assert message is not None
         size = sum(map(len, message.entries))
-        assert len(message.entries) == 1 or size <= min(MESSAGE_BYTES, limit - 4096)
+        assert len(message.entries) == 1 or size <= limit - 4096
+        assert len(message.entries) <= MESSAGE_ENTRIES
+        assert sum(map(len, message.entries[:-1])) < MESSAGE_BYTES
 
 
 def test_resend_covers_exactly_the_range() -> None:

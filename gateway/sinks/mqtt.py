@@ -179,9 +179,10 @@ class MqttSink:
         link = Link(link_settings, self._ended)
         try:
             await link.open(sock)
-        except BaseException:
-            link.drop()
-            raise
+        finally:
+            # Also when the caller's deadline cancels it.
+            if not link.is_open:
+                link.drop()
         return link
 
     async def _greet(self, link: Link, hello: Hello) -> None:

@@ -65,7 +65,8 @@ class Link:
         self._slots = asyncio.Semaphore(1)
         self._connack: asyncio.Future[None] = self._loop.create_future()
         self._gone = asyncio.Event()
-        self._open = self._closing = False
+        #: The CONNACK has come.
+        self.is_open = self._closing = False
         self._error: SinkUnavailable | None = None
         self._progress_s = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -147,11 +148,11 @@ class Link:
             self.receive_max = min(getattr(properties, "ReceiveMaximum", IN_FLIGHT_MAX), self._settings.in_flight)
             self.packet_bytes_max = getattr(properties, "MaximumPacketSize", self.packet_bytes_max)
             self._slots = asyncio.Semaphore(self.receive_max)
-            self._open = True
+            self.is_open = True
             self._connack.set_result(None)
 
     def _on_disconnect(self, _: Any, __: Any, flags: Any, reason: ReasonCode, properties: Properties | None) -> None:
-        early = not self._open and self._client.fault is None
+        early = not self.is_open and self._client.fault is None
         if flags.is_disconnect_packet_from_server:
             fault = f"it ended the connection: {said(reason, properties)}"
         elif reason.getName() == "Keep alive timeout":
@@ -236,5 +237,5 @@ class Link:
         self._pending.clear()
         self._gone.set()
         self._client.drop()
-        if self._open and not self._closing:
+        if self.is_open and not self._closing:
             self._ended(error)
