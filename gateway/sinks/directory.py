@@ -78,6 +78,8 @@ class DirectorySink:
 
     def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
         with self._turn:
+            if self._lock < 0 and work != self._connect:
+                raise SinkUnavailable(f"channel {self.name}: not connected")
             try:
                 work(*arguments)
             except OSError as error:
@@ -173,12 +175,13 @@ class DirectorySink:
         durable.write_atomically(path, payload)
 
     def _close(self) -> None:
-        if self._lock < 0:
-            return
-        with contextlib.suppress(SinkUnavailable):
-            self._guarded(self._retain, "status", self._will)
-        os.close(self._lock)
-        self._lock = -1
+        with self._turn:
+            if self._lock < 0:
+                return
+            with contextlib.suppress(OSError):
+                self._retain("status", self._will)
+            os.close(self._lock)
+            self._lock = -1
 
     def _path(self, seq: int, number: int) -> Path:
         return self._entries / message_name(seq, number)
