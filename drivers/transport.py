@@ -273,11 +273,13 @@ class TcpLink(_Descriptor):
         raise last
 
     async def _addresses(self) -> list[tuple[socket.AddressFamily, int, int, str, tuple[str, int]]]:
+        # As bytes: text goes through IDNA, whose tables would stay in memory.
+        host = self._host.encode() if self._host.isascii() else self._host
         try:  # numbers need no name server, hence no thread
-            found = socket.getaddrinfo(self._host, self._port, flags=socket.AI_NUMERICHOST, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(host, self._port, flags=socket.AI_NUMERICHOST, type=socket.SOCK_STREAM)
         except socket.gaierror:
             loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            found = await loop.getaddrinfo(host, self._port, type=socket.SOCK_STREAM)
         return found  # type: ignore[return-value]  # IPv6 addresses have four fields; they are only passed on
 
     def close(self) -> None:

@@ -130,7 +130,9 @@ def _connect(address: Address, deadline_s: float) -> socket.socket:
     sock: socket.socket | None = None
     try:
         context = None if address.tls is None else tls_context(address.tls, address.label)
-        sock = socket.create_connection((address.host, address.port), timeout=deadline_s)
+        # As bytes: text goes through IDNA, whose tables would stay in memory.
+        host = address.host.encode() if address.host.isascii() else address.host
+        sock = socket.create_connection((host, address.port), timeout=deadline_s)  # type: ignore[arg-type]
         # A lone small message must not wait for the acknowledgement of the one before.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is not None:
