@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from gateway import describe, durable, notify, status
 from gateway.clock import StepDetector, boot_id
-from gateway.config_model import Config
+from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, UnavailableError
 from gateway.history import last_values
 from gateway.keeper import KeyKeeper

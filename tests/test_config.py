@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config_build, config_channels, config_meters
 from gateway.app import App
 from gateway.config import (
     BusConfig,
@@ -25,6 +24,9 @@ from gateway.config import (
     TlsConfig,
     load,
 )
+from gateway.config import build as config_build
+from gateway.config import channels as config_channels
+from gateway.config import meters as config_meters
 from tests.config_text import EXAMPLE, MINIMAL, SmallCatalogue, load_text
 from tests.parts import ROOT
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config_yaml import MAX_BYTES
+from gateway.config.text import MAX_BYTES
 from tests.config_text import problems_of
 
 TOKEN = " (while scanning for the next token)"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway import config_kinds as kinds
-from gateway.config_files import Use
-from gateway.config_meters import one_of
-from gateway.config_model import ChannelConfig, MqttUrl, TlsConfig
-from gateway.config_section import Section
-from gateway.config_world import World
-from gateway.config_yaml import Node
+from gateway.config import kinds
+from gateway.config.files import Use
+from gateway.config.meters import one_of
+from gateway.config.model import ChannelConfig, MqttUrl, TlsConfig
+from gateway.config.section import Section
+from gateway.config.text import Node
+from gateway.config.world import World
 
 CHANNEL_EXAMPLE = "{name: local, directory: channel}"
 _MQTT_KEYS = ("topic", "tls", "client_id", "password_file", "window")

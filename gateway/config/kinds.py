@@ -10,9 +10,9 @@ import re
 import socket
 from urllib.parse import unquote
 
-from gateway.config_model import MqttUrl
-from gateway.config_section import Kind, Refused, choice, number_of, seconds, text, whole
-from gateway.config_yaml import Scalar, clip
+from gateway.config.model import MqttUrl
+from gateway.config.section import Kind, Refused, choice, number_of, seconds, text, whole
+from gateway.config.text import Scalar, clip
 
 _MAX_NAME = 64
 _MAX_ORIGIN = 200

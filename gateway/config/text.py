@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from gateway.config_model import Problem
+from gateway.config.model import Problem
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateway.config_yaml import ListNode, MapNode, Node, Problems, Scalar, found, is_clean, is_nothing, join
+from gateway.config.text import ListNode, MapNode, Node, Problems, Scalar, found, is_clean, is_nothing, join
 from gateway.registry import suggest
 
 T = TypeVar("T")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gateway import config_kinds as kinds
-from gateway.config_files import Use
-from gateway.config_model import BusConfig, MeterConfig, ModelInfo, SerialConfig
-from gateway.config_section import Section, one
-from gateway.config_world import World
-from gateway.config_yaml import Node, clip
+from gateway.config import kinds
+from gateway.config.files import Use
+from gateway.config.model import BusConfig, MeterConfig, ModelInfo, SerialConfig
+from gateway.config.section import Section, one
+from gateway.config.text import Node, clip
+from gateway.config.world import World
 from gateway.errors import ConfigError
 from gateway.registry import suggest
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from gateway.config_section import Section
-from gateway.config_yaml import Node, Problems
+from gateway.config.section import Section
+from gateway.config.text import Node, Problems
 
 _PREFIX = "credential:"
 

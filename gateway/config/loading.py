@@ -1,6 +1,6 @@
 """The config file: read, checked as a whole, and handed on as frozen values; all problems are told at once.
 
-The format is YAML; the keys are the comments in ``gateway.config_model``, and ``config.example.yaml`` shows them.
+The format is YAML; the keys are the comments in ``gateway.config.model``, and ``config.example.yaml`` shows them.
 Each problem is one line, ``FILE:LINE:COL: path: message``, which editors can jump to. Nothing here starts, opens or
 makes anything.
 """
@@ -12,45 +12,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from gateway.config_model import (
-    BusConfig,
-    Catalogue,
-    ChannelConfig,
-    CheckpointConfig,
-    CommitConfig,
-    Config,
-    ConfigProblems,
-    KeyConfig,
-    LogConfig,
-    MeterConfig,
-    ModelInfo,
-    MqttUrl,
-    Problem,
-    RetainConfig,
-    SerialConfig,
-    TlsConfig,
-)
+from gateway.config.model import Catalogue, Config, ConfigProblems
 from gateway.errors import ConfigError
-
-__all__ = [
-    "BusConfig",
-    "Catalogue",
-    "ChannelConfig",
-    "CheckpointConfig",
-    "CommitConfig",
-    "Config",
-    "ConfigProblems",
-    "KeyConfig",
-    "LogConfig",
-    "MeterConfig",
-    "ModelInfo",
-    "MqttUrl",
-    "Problem",
-    "RetainConfig",
-    "SerialConfig",
-    "TlsConfig",
-    "load",
-]
 
 
 def load(path: Path, catalogue: Catalogue, *, look: bool = False, credentials: str | None = None) -> Config:
@@ -62,8 +25,8 @@ def load(path: Path, catalogue: Catalogue, *, look: bool = False, credentials: s
     50 kB on a small board: a running gateway calls it in a thread.
     """
     # Imported late: PyYAML and the readers are needed only while a config is read.
-    from gateway.config_build import build
-    from gateway.config_yaml import Problems, compose, decode
+    from gateway.config.build import build
+    from gateway.config.text import Problems, compose, decode
 
     problems = Problems()
     data = _read(path)
@@ -84,7 +47,7 @@ def load(path: Path, catalogue: Catalogue, *, look: bool = False, credentials: s
 
 def _read(path: Path) -> bytes:
     # Imported late, as above.
-    from gateway.config_yaml import MAX_BYTES
+    from gateway.config.text import MAX_BYTES
 
     try:
         with path.open("rb") as file:

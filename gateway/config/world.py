@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.config_files import Files
-from gateway.config_model import Catalogue
-from gateway.config_section import Section
-from gateway.config_yaml import Node, Problems
+from gateway.config.files import Files
+from gateway.config.model import Catalogue
+from gateway.config.section import Section
+from gateway.config.text import Node, Problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

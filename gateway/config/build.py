@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import config_kinds as kinds
-from gateway.config_channels import CHANNEL_EXAMPLE, read_channel
-from gateway.config_files import Files, Use
-from gateway.config_meters import BUS_EXAMPLE, METER_EXAMPLE, read_bus, read_meter
-from gateway.config_model import (
+from gateway.config import kinds
+from gateway.config.channels import CHANNEL_EXAMPLE, read_channel
+from gateway.config.files import Files, Use
+from gateway.config.meters import BUS_EXAMPLE, METER_EXAMPLE, read_bus, read_meter
+from gateway.config.model import (
     BusConfig,
     Catalogue,
     CheckpointConfig,
@@ -25,9 +25,9 @@ from gateway.config_model import (
     MeterConfig,
     RetainConfig,
 )
-from gateway.config_section import Section
-from gateway.config_world import World
-from gateway.config_yaml import Node, Problems
+from gateway.config.section import Section
+from gateway.config.text import Node, Problems
+from gateway.config.world import World
 
 T = TypeVar("T")
 

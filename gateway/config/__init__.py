@@ -1,0 +1,41 @@
+"""The config file and its values: the names that others use."""
+
+from gateway.config.loading import load
+from gateway.config.model import (
+    BusConfig,
+    Catalogue,
+    ChannelConfig,
+    CheckpointConfig,
+    CommitConfig,
+    Config,
+    ConfigProblems,
+    KeyConfig,
+    LogConfig,
+    MeterConfig,
+    ModelInfo,
+    MqttUrl,
+    Problem,
+    RetainConfig,
+    SerialConfig,
+    TlsConfig,
+)
+
+__all__ = [
+    "BusConfig",
+    "Catalogue",
+    "ChannelConfig",
+    "CheckpointConfig",
+    "CommitConfig",
+    "Config",
+    "ConfigProblems",
+    "KeyConfig",
+    "LogConfig",
+    "MeterConfig",
+    "ModelInfo",
+    "MqttUrl",
+    "Problem",
+    "RetainConfig",
+    "SerialConfig",
+    "TlsConfig",
+    "load",
+]
