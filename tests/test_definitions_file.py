@@ -53,6 +53,14 @@ def test_a_small_definition_is_enough(tmp_path: Path) -> None:
     assert point.invalid == (b"\xff\xff\xff\xff",)
 
 
+def test_the_files_in_the_documentation_are_definitions(tmp_path: Path) -> None:
+    """What docs/adding-a-meter.md shows can be typed as it is."""
+    page = (Path(__file__).parent.parent / "docs" / "adding-a-meter.md").read_text()
+    blocks = [part.split("```")[0] for part in page.split("```yaml\n")[1:]]
+    ids = [load_definition(write(tmp_path, block)).id for block in blocks]
+    assert ids == ["acme-one", "sdm630-with-transformers"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [

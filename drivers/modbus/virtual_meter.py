@@ -12,7 +12,7 @@ each unit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from drivers.house import House, Snapshot, reactive_mvar
 from drivers.modbus.codec import encode
@@ -37,17 +37,8 @@ class VirtualMeter:
             definition = definition.resolve(SUNSPEC_BASE + 4 + COMMON_LENGTH)
         self._definition = definition
         self._fixed = _fixed(definition)
-
-    @property
-    def spans(self) -> Mapping[int, range]:
-        """The addresses that exist, for each function."""
-        found: dict[int, range] = {}
-        taken = [(point.fc, point.address, point.address + point.words) for point in self._definition.points]
-        taken += [(fc, address, address + 1) for fc, address in self._fixed]
-        for fc, start, stop in taken:
-            span = found.get(fc, range(start, stop))
-            found[fc] = range(min(span.start, start), max(span.stop, stop))
-        return found
+        #: The addresses that exist, for each function.
+        self.spans: Mapping[int, range] = _spans(definition, self._fixed)
 
     def read(self, fc: int, address: int, count: int, wall_ms: int) -> list[int] | int:
         """The contents of registers at Unix time *wall_ms*, or the exception code of the refusal."""
@@ -78,6 +69,16 @@ class VirtualMeter:
         if point.scale_register is not None:
             scale = int.from_bytes(self._fixed[point.fc, point.scale_register].to_bytes(2, "big"), "big", signed=True)
         return encode(point, quantity(snapshot, point.obis, point.unit), scale)
+
+
+def _spans(definition: Definition, fixed: Collection[tuple[int, int]]) -> dict[int, range]:
+    found: dict[int, range] = {}
+    taken = [(point.fc, point.address, point.address + point.words) for point in definition.points]
+    taken += [(fc, address, address + 1) for fc, address in fixed]
+    for fc, start, stop in taken:
+        span = found.get(fc, range(start, stop))
+        found[fc] = range(min(span.start, start), max(span.stop, stop))
+    return found
 
 
 def quantity(snapshot: Snapshot, obis: str, unit: str) -> Scaled:
