@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway import durable
+from gateway.apart import apart
 from gateway.clock import SystemClock
 from gateway.config import load
-from gateway.config_model import BusConfig, ChannelConfig, Config, MeterConfig, ModelInfo
+from gateway.config.model import BusConfig, ChannelConfig, Config, MeterConfig, ModelInfo
 from gateway.errors import ConfigError, SignerError
 from gateway.keeper import KeyKeeper
 from gateway.outbox import LogReader
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drivers.modbus.bus import BusSettings
+    from drivers.modbus.definition import Definition
     from drivers.modbus.meter import MeterSettings
     from drivers.modbus.simulator import Simulator
 
@@ -52,6 +54,8 @@ class App:
 
     def __init__(self) -> None:
         self.clock: Clock = SystemClock()
+        #: Meter definitions by model, as the config read last names them.
+        self._definitions: dict[str, Definition] = {}
 
     def models(self) -> Mapping[str, ModelInfo]:
         """Names of the shipped meter models and their points."""
@@ -67,16 +71,30 @@ class App:
 
     def load(self, path: Path) -> Config:
         """The config in that file. Raises ConfigError."""
-        return load(path, self)
+        config, definitions = apart(partial(self._read, path))
+        self._definitions.update(definitions)
+        return config
+
+    def _read(self, path: Path) -> tuple[Config, dict[str, Definition]]:
+        from drivers.modbus.definition import load_definition
+
+        config = load(path, self)
+        return config, {model: load_definition(model) for model in {meter.model for meter in config.meters}}
 
     async def buses(self, config: Config) -> Sequence[Bus]:
         """The buses that have meters; simulators are started, nothing else is opened."""
         buses: list[Bus] = []
         for bus in config.buses:
-            meters = [_meter_settings(meter) for meter in config.meters if meter.bus == bus.name]
+            meters = [self._meter_settings(meter) for meter in config.meters if meter.bus == bus.name]
             if meters:
                 buses.append(await BUSES.get(bus.kind)(bus, meters, self.clock))
         return buses
+
+    def _meter_settings(self, meter: MeterConfig) -> MeterSettings:
+        from drivers.modbus.meter import MeterSettings
+
+        definition = self._definitions[meter.model]
+        return MeterSettings(name=meter.name, definition=definition, unit=meter.unit, points=meter.points or ())
 
     def sinks(self, config: Config, log: LogReader) -> Sequence[Sink]:
         """One sink for each channel; nothing is connected yet."""
@@ -150,14 +168,6 @@ def _model_info(name: str | Path) -> ModelInfo:
         points=tuple(point.name for point in definition.points),
         default_points=tuple(point.name for point in definition.default_points),
     )
-
-
-def _meter_settings(meter: MeterConfig) -> MeterSettings:
-    from drivers.modbus.definition import load_definition
-    from drivers.modbus.meter import MeterSettings
-
-    definition = load_definition(meter.model)
-    return MeterSettings(name=meter.name, definition=definition, unit=meter.unit, points=meter.points or ())
 
 
 def _bus_settings(bus: BusConfig) -> BusSettings:
