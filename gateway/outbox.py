@@ -162,8 +162,10 @@ class Outbox:
                 await self._session()
             except (GatewayError, OSError) as error:
                 # An OSError comes from the disk under the log, which may be better next time.
+                # The same trouble again is no news: weeks offline are normal.
+                level = logging.DEBUG if self._last_error == str(error) else logging.WARNING
+                _log.log(level, "channel %s: %s", self._sink.name, error)
                 self._state, self._last_error = "backing-off", str(error)
-                _log.warning("channel %s: %s", self._sink.name, error)
                 # A close() that waits for the drain has nothing to wait for any more.
                 self._drained.set()
                 await asyncio.sleep(pause_s(self._pacing, self._failures, self._jitter()))
