@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.errors import TamperError
+from gateway.errors import LogUnavailable, TamperError
 from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, FrameError, frame_size, frames
 from gateway.log.scan import segment_name
 
@@ -39,7 +39,7 @@ class SegmentReader:
     def read(self, start: int, stop: int, *, max_entries: int, max_bytes: int) -> list[bytes]:
         """Entries from *start* up to *stop*, at least one if there is one, of one segment.
 
-        Raises TamperError where a frame has changed, OSError from the disk.
+        Raises TamperError where a frame has changed or a file is missing, LogUnavailable where the disk fails.
         """
         if start < 0 or start >= stop:
             return []
@@ -50,7 +50,12 @@ class SegmentReader:
         if index + 1 < len(self._starts):
             stop = min(stop, self._starts[index + 1])
         count = min(stop - start, max_entries)
-        found = self._collect(segment, start, count, max_bytes)
+        try:
+            found = self._collect(segment, start, count, max_bytes)
+        except FileNotFoundError as error:
+            raise TamperError(f"entry {start}: {segment_name(segment)} is missing", seq=start) from error
+        except OSError as error:
+            raise LogUnavailable(f"{segment_name(segment)} cannot be read: {error.strerror}") from error
         if not found:
             raise TamperError(f"entry {start} is not in {segment_name(segment)}", seq=start)
         return found
@@ -74,7 +79,9 @@ class SegmentReader:
                     if len(found) == count or (found and max_bytes <= 0):
                         break
             except FrameError as error:
-                raise TamperError(f"{segment_name(segment)}: {error}", seq=seq) from error
+                # What stands before the deviation is sound; who reads on from there meets it first.
+                if not found:
+                    raise TamperError(f"{segment_name(segment)}: {error}", seq=seq) from error
         self._keep_place(start + len(found), segment, offset)
         return found
 

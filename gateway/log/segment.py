@@ -281,7 +281,7 @@ class Segments:
     ) -> list[bytes]:
         """Durable entries from seq *start* on: at most *max_entries*, and no more once *max_bytes* are reached.
 
-        Costs the same per entry at any depth. Raises TamperError where the file has changed.
+        Costs the same per entry at any depth. Raises TamperError where the file has changed, LogUnavailable.
         """
         limit = self.durable_size if stop is None else min(stop, self.durable_size)
         return self._reader.read(start, limit, max_entries=max_entries, max_bytes=max_bytes)
