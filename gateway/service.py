@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway import describe, durable, notify, status
-from gateway.clock import StepDetector, boot_id
+from gateway.clock import boot_id
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, UnavailableError
 from gateway.history import last_values
@@ -31,6 +31,7 @@ from gateway.reading import Bus, Clock
 from gateway.sink import Sink
 from gateway.state import State
 from gateway.task import Progress, Supervisor
+from gateway.watch import feed_watchdog, watch_clock, watch_disk
 from gateway.writer import Policy, Writer
 
 _log = logging.getLogger(__name__)
@@ -110,10 +111,11 @@ class Gateway:
         self._note_config()
         self._supervisor.start("commit", self._writer.run_commits, limit_s=WRITER_LIMIT_S)
         self._supervisor.start("checkpoint", self._writer.run_checkpoints, limit_s=WRITER_LIMIT_S)
-        self._supervisor.start("clock", self._watch_clock)
+        self._supervisor.start("clock", lambda _progress: watch_clock(self._clock, self._writer))
+        self._supervisor.start("disk", lambda _progress: watch_disk(config.state_dir, self._free_mb, self._writer))
         await self._start_parts(config, await self._workshop.buses(config), self._make_sinks(config))
         self._server = await status.serve(config.state_dir, self.describe)
-        self._supervisor.start("watchdog", self._feed_watchdog)
+        self._supervisor.start("watchdog", lambda _progress: feed_watchdog(self._supervisor))
 
     def _open_log(self, config: Config) -> None:
         declared = Declared(
@@ -201,7 +203,7 @@ class Gateway:
 
     async def _stop(self) -> None:
         await self._stop_parts()
-        await self._supervisor.stop("commit", "checkpoint", "clock")
+        await self._supervisor.stop("commit", "checkpoint", "clock", "disk")
         try:
             shut_down(self._logbook, "stopped on request")
         except UnavailableError as error:
@@ -238,22 +240,8 @@ class Gateway:
             }
         )
 
-    async def _watch_clock(self, _progress: Progress) -> None:
-        detector = StepDetector(self._clock)
-        while True:
-            await asyncio.sleep(1)
-            step = detector.look()
-            if step is not None:
-                self._writer.append(Kind.CLOCK_STEP, [step.expected_ms, step.found_ms, "system clock"], urgent=True)
-
-    async def _feed_watchdog(self, _progress: Progress) -> None:
-        interval_s = notify.watchdog_interval_s()
-        while interval_s:
-            if stuck := self._supervisor.stuck():
-                _log.error("no progress: %s", ", ".join(stuck))
-            else:
-                notify.watchdog()
-            await asyncio.sleep(interval_s)
+    def _free_mb(self) -> int:
+        return self.config.log.retain.free_mb
 
     def describe(self) -> dict[str, Any]:
         """What ``status`` shows."""

@@ -69,9 +69,10 @@ def test_the_readme_works_as_written(clone: Path) -> None:
         finally:
             os.killpg(gateway.pid, signal.SIGINT)
             shown += gateway.stdout.read()
-    assert gateway.returncode == 0, shown
+    # make itself ends by the signal it was sent; what counts is that the gateway delivered its last entry.
+    assert gateway.returncode in (0, -signal.SIGINT), shown
     assert "Traceback" not in shown
-    assert "verified" in shown
+    assert re.search(r"done: (\d+) entries, verified to \1, no findings", shown), shown
 
 
 def wait_for_verified(lines: Iterator[str]) -> str:
@@ -79,7 +80,7 @@ def wait_for_verified(lines: Iterator[str]) -> str:
     shown = ""
     for line in lines:
         shown += line
-        if re.search(r"verified to [1-9]", line):
+        if re.search(r"verified to [1-9][0-9]", line):
             return shown
     raise AssertionError(f"make run ended without verifying anything:\n{shown}")
 

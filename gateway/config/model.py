@@ -93,11 +93,11 @@ class CheckpointConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetainConfig:
-    """``log.retain``: how long entries stay on the board after every channel has confirmed them."""
+    """``log.retain``: how long entries stay on the board. This version removes nothing."""
 
     #: ``days``: age, 1 to 36500, default 400.
     days: int
-    #: ``free_mb``: megabytes that stay free on the disk, 1 to 1000000, default 200.
+    #: ``free_mb``: an alarm is raised when less is free on the disk, in megabytes, 1 to 1000000, default 200.
     free_mb: int
 
 
