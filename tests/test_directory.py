@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import signal
 from collections.abc import Iterator
@@ -122,23 +123,26 @@ async def test_what_a_crash_left_is_no_message(folder: Folder) -> None:
     await sink.close()
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files() -> Iterator[None]:
-    """The kernel refuses files above 100 bytes (EFBIG), as a full disk refuses them (ENOSPC)."""
+    """The kernel refuses files above 100 bytes (EFBIG), as a full disk refuses them (ENOSPC); pytest's own as well."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-async def test_a_disk_that_refuses_makes_the_sink_unavailable(folder: Folder, small_files: None) -> None:
+async def test_a_disk_that_refuses_makes_the_sink_unavailable(folder: Folder) -> None:
     """Nothing is confirmed, no message appears in part, and the message says where and why."""
     sink = folder.sink()
-    await sink.connect(hello(checkpoint=None), never_lost)
-    with pytest.raises(SinkUnavailable, match=r"channel local: cannot write to .*: File too large; is there"):
-        await sink.deliver(message(0, 50))
+    with small_files():
+        await sink.connect(hello(checkpoint=None), never_lost)
+        with pytest.raises(SinkUnavailable, match=r"channel local: cannot write to .*: File too large; is there"):
+            await sink.deliver(message(0, 50))
     assert folder.messages() == []
     await sink.close()
 
