@@ -73,6 +73,8 @@ class Receiver:
         #: What the retained genesis entry says the log's keys are: nothing to rely on.
         self.named_vkeys: tuple[str, ...] = ()
         self._genesis: bytes | None = None
+        #: Behind the last pending entry that somebody contradicted; below the settled size it no longer counts.
+        self._doubted = 0
         self._store = store
         if store is not None:
             self.origin = self.origin or store.origin
@@ -104,9 +106,10 @@ class Receiver:
     @property
     def missing(self) -> Missing | None:
         """Entries that were named by a message or a checkpoint, and are not held; or all that is in dispute."""
-        if self._decide.disputed > self.settled:
-            return Missing(from_seq=self.settled, to_seq=self._decide.disputed)
-        end = max(self._loose.end, self._notes.farthest)
+        settled, end = self.settled, max(self._loose.end, self._notes.farthest)
+        if max(self._decide.disputed, self._doubted) > settled:
+            # Something pending may be false: only a new copy of all that is pending can tell.
+            return Missing(from_seq=settled, to_seq=max(self._decide.disputed, self._doubted, end))
         return Missing(from_seq=self.size, to_seq=end) if end > self.size else None
 
     def accept(self, data: bytes) -> list[Outcome]:
@@ -204,6 +207,8 @@ class Receiver:
             run = self._take(check_run(message), findings)
         except RefusedError as refusal:
             findings.append(refusal.finding)
+            if refusal.finding.kind == "fork":
+                self._doubted = max(self._doubted, refusal.finding.seq + 1)
         findings += self._judge(message.checkpoint, run)
         if run is not None and run.branch is not None and self._branches.has(run.branch):
             self._settled.keep_pending(run.branch, self.settled, run)
@@ -222,8 +227,9 @@ class Receiver:
     def _take(self, run: Run, findings: list[Finding]) -> Run | None:
         """Steps 2 and 3. Returns the part of the run that is new, if any. Raises RefusedError."""
         known = min(max(self.settled - run.first, 0), len(run.entries))
-        unchecked = self._compare(run, known)
+        unchecked = self._settled.compare(run, known)
         rest = run.without(known) if known < len(run.entries) else None
+        self._make_room(len(run.entries))
         fit = self._branches.fit(rest.first, rest.prev, rest.leaves) if rest else None
         if rest is not None and fit is None:
             return self._loose.follow(rest, self.size, findings)
@@ -245,14 +251,15 @@ class Receiver:
         rest.before = self.settled + before
         return rest
 
-    def _compare(self, run: Run, count: int) -> int:
-        """Compares the first *count* entries with what is settled; returns how many could not be."""
-        known = self._settled.leaves(run.first, run.first + count)
-        for index, leaf in enumerate(known):
-            if leaf is not None and leaf != run.leaves[index]:
-                seq = run.first + index
-                raise RefusedError("fork", seq, f"another entry {seq} than the one that a signed checkpoint covers")
-        return known.count(None)
+    def _make_room(self, count: int) -> None:
+        """Near the bounds, what is contradicted goes first; what is dropped can be asked for again."""
+        if self._branches.roomy(count) and not self._settled.full:
+            return
+        if max(self._decide.disputed, self._doubted) > self.settled:
+            self._branches.clear()
+        else:
+            self._branches.drop_rivals()
+        self._settled.compact(self._branches)
 
     def _judge(self, note: bytes | None, run: Run | None) -> list[Finding]:
         """Steps 4 and 5, for the checkpoint *note* and those that waited for the entries of *run*."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -110,6 +110,27 @@ class Branches:
         at = fit.index + fit.common
         copied = 0 if at == len(fit.branch) else at
         return self.held + copied + count - fit.common <= MAX_PENDING
+
+    def roomy(self, count: int) -> bool:
+        """Whether *count* more entries may be held wherever they attach."""
+        return self.held + max(map(len, self._branches)) + count <= MAX_PENDING
+
+    def clear(self) -> None:
+        """Forgets all that is pending."""
+        self._branches = [self._sprout(None, 0)]
+
+    def drop_rivals(self) -> None:
+        """Forgets all branches but the main one."""
+        del self._branches[1:]
+
+    def places(self) -> list[int]:
+        """The places of all pending entries, rising, each once."""
+        return sorted({place for branch in self._branches for place in branch.places})
+
+    def move(self, places: Mapping[int, int]) -> None:
+        """The store moved entries, from place to place."""
+        for branch in self._branches:
+            branch.places = array("q", [places[place] for place in branch.places])
 
     def grow(self, fit: Fit, leaves: Sequence[bytes], places: Sequence[int]) -> tuple[Branch, int]:
         """Adds what of *leaves* is not in common; returns the branch that has them now and its length before."""

@@ -11,7 +11,7 @@ from hashlib import sha256
 from gateway.channel import MAX_CHECKPOINT, MAX_ENTRIES, MAX_MESSAGE, Message, encode_message
 from gateway.log.tree import Frontier
 from gateway.receiver_branches import Branch, Branches, Window
-from gateway.receiver_run import Finding, Run
+from gateway.receiver_run import Finding, RefusedError, Run
 from gateway.receiver_store import ReceiverStore
 
 
@@ -29,6 +29,18 @@ class Settled:
             # The unknown ones are the oldest.
             return [*self._store.leaves(start, start + found.count(None)), *found[found.count(None) :]]
         return found
+
+    def compare(self, run: Run, count: int) -> int:
+        """Compares the first *count* entries of *run*; returns how many are not known any more.
+
+        Raises RefusedError where one is another than was settled.
+        """
+        known = self.leaves(run.first, run.first + count)
+        for index, leaf in enumerate(known):
+            if leaf is not None and leaf != run.leaves[index]:
+                seq = run.first + index
+                raise RefusedError("fork", seq, f"another entry {seq} than the one that a signed checkpoint covers")
+        return known.count(None)
 
     def root_at(self, size: int) -> bytes | None:
         """The root over the first *size* entries; None when not known any more."""
@@ -51,6 +63,11 @@ class Settled:
     def full(self) -> bool:
         """Whether no further pending entry can be kept."""
         return self._store is not None and self._store.spool.full
+
+    def compact(self, branches: Branches) -> None:
+        """Where the pending files are full, writes what is still pending to new ones."""
+        if self._store is not None and self._store.spool.full:
+            branches.move(self._store.spool.compact(branches.places()))
 
     def keep_pending(self, branch: Branch, settled: int, run: Run) -> None:
         """Writes those entries of *run* that are pending in *branch* to the store."""
