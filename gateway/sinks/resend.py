@@ -22,6 +22,8 @@ from gateway.sinks.mqtt_link import Incoming, Link
 WAITING_MAX = 16
 CORRELATION_BYTES_MAX = 256
 ENTRIES_PER_S = 10_000
+#: After each request, however small: where to begin in the log has to be looked for.
+REQUEST_PAUSE_S = 0.2
 
 #: From a range and the largest encoded message to the messages that hold its entries; ``gateway.packing.resend`` bound
 #: to a log.
@@ -58,8 +60,9 @@ class Resender:
             except SinkUnavailable as error:
                 # A refused topic; if it is the link that ended, the sink ends this task.
                 self._complain(str(error))
-            except GatewayError as error:
+            except (GatewayError, OSError) as error:
                 self._complain(f"could not answer a request: {error}")
+            await asyncio.sleep(REQUEST_PAUSE_S)
 
     async def _serve(self, request: Request, topic: str, correlation: bytes | None) -> None:
         limit = self._link.packet_bytes_max - 2 * MAX_TOPIC - CORRELATION_BYTES_MAX
