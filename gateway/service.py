@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway import describe, durable, notify, status
+from gateway import describe, durable, memory, notify, status
 from gateway.clock import boot_id
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, UnavailableError
@@ -78,6 +78,7 @@ class Gateway:
         self._take_lock()
         try:
             await self._start()
+            memory.give_back()
             notify.ready(f"{len(self.pollers)} meters, {len(self._outboxes)} channels")
             self.started.set()
             await self.stopping.wait()
@@ -199,6 +200,7 @@ class Gateway:
             self._note_config()
             await self._start_parts(config, buses, sinks)
             self._writer.event("config-taken", INFORMATION, str(config.path), f"{len(self.pollers)} meters")
+        memory.give_back()
         notify.ready(f"{len(self.pollers)} meters, {len(self._outboxes)} channels")
 
     async def _stop(self) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway import memory
 from gateway.errors import EXIT_OK
 from gateway.service import Gateway
 
@@ -33,6 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace, app: App) -> int:
     """Runs until it is stopped; exit code 0 after a clean stop."""
+    memory.share_heap()
     config = app.load(Path(args.config))
     for warning in config.warnings:
         _log.warning("%s", warning.text(str(config.path)))
