@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.log.entry import Kind, decode, encode
 from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, HEADER, block_end, encode_frame, frames
-from gateway.log.scan import Header, decode_header, segment_name
+from gateway.log.note import checkpoint_text, sign_note
+from gateway.log.scan import Header, decode_header, load, segment_name
 from gateway.log.tree import Frontier, leaf_hash
-from tests.log_dir import SEGMENT
+from gateway.log.verify import TAMPERED, Demands, Report, verify_segments
+from tests.log_dir import KEY, ORIGIN, SEGMENT, Station
+from tests.log_keys import Ed25519Signer
 
 #: (type, payload) of each frame of a commit.
 Commit = list[tuple[int, bytes]]
@@ -65,3 +69,57 @@ def edit(path: Path, commit: int, frame: int, payload: bytes) -> None:
 def edit_header(path: Path, **changed: object) -> None:
     """Replaces fields of a file's header."""
     edit(path, 0, 0, replace(header_of(path), **changed).encode())  # type: ignore[arg-type]
+
+
+def changed(data: bytes) -> bytes:
+    """Another entry with the same place in the chain."""
+    entry = decode(data)
+    body = ["forged", b"forged"]
+    return encode(kind=Kind.BEACON, seq=entry.seq, prev=entry.prev, boot=entry.boot, moment=entry.moment, body=body)
+
+
+def rechained(entries: list[bytes]) -> list[bytes]:
+    """The entries with seq and prev made to fit again."""
+    prev, found = bytes(32), []
+    for seq, data in enumerate(entries):
+        entry = decode(data)
+        found.append(encode(kind=entry.kind, seq=seq, prev=prev, boot=entry.boot, moment=entry.moment, body=entry.body))
+        prev = leaf_hash(found[-1])
+    return found
+
+
+def notes_of(station: Station) -> dict[int, bytes]:
+    """The log's own checkpoints by size."""
+    notes = [note for path in station.files() for _, note in load(path).notes]
+    return {int(note.split(b"\n")[1]): note for note in notes}
+
+
+def signed(entries: list[bytes], size: int, seed: int = 7, origin: str = ORIGIN) -> bytes:
+    """A checkpoint of these entries by the key of that seed."""
+    tree = Frontier()
+    tree.extend(map(leaf_hash, entries[:size]))
+    return sign_note(checkpoint_text(origin, size, tree.root()), origin, Ed25519Signer(seed))
+
+
+def stopped_log(state: Path) -> Station:
+    """A cleanly stopped log of several segments."""
+    station = Station(state)
+    station.start()
+    station.fill(12, entries=4, sign_every=3)
+    station.stop()
+    assert len(station.files()) >= 3
+    return station
+
+
+def check(directory: Path, *known: bytes, signed_size: int = 0) -> Report:
+    """What a verifier with the key in hand finds."""
+    return verify_segments(directory, Demands(keys=[KEY], known=known), signed_size=signed_size)
+
+
+def tampered(directory: Path, *known: bytes, seq: int | None = None, signed_size: int = 0) -> Report:
+    """The same; it must find tampering, and accuse that entry first."""
+    report = check(directory, *known, signed_size=signed_size)
+    assert report.verdict == TAMPERED, report
+    assert report.reason
+    assert seq is None or report.first_bad_seq == seq, report
+    return report

@@ -19,7 +19,7 @@ from gateway.log.frame import FrameError
 from gateway.log.note import Checkpoint, parse_checkpoint
 from gateway.log.scan import Contents, extend_tree, load, load_chained, notes_behind, segment_name, segment_starts
 from gateway.log.tile_reader import read_entries
-from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, Demands, Report, Walk
+from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, Demands, Report, Walk, wrong_root
 
 __all__ = ["INTACT", "TAMPERED", "TORN", "UNSIGNED", "Demands", "Report", "Walk", "verify_segments", "verify_tiles"]
 
@@ -147,9 +147,9 @@ def _collect(contents: Contents, walk: Walk, roots: dict[int, list[Checkpoint]])
         if checkpoint.size >= walk.tree.size:
             roots.setdefault(checkpoint.size, []).append(checkpoint)
         elif _root_at(contents.path.parent, checkpoint.size) != checkpoint.root:
-            raise TamperError(
-                f"the entries do not have the root of the checkpoint of size {checkpoint.size}", seq=checkpoint.size
-            )
+            raise wrong_root(checkpoint, checkpoint.size)
+        else:
+            walk.signed_size = max(walk.signed_size, checkpoint.size)
 
 
 def _root_at(directory: Path, size: int) -> bytes:
@@ -178,9 +178,10 @@ def _check_segment(contents: Contents, walk: Walk, roots: dict[int, list[Checkpo
         raise TamperError(f"the header of {name} does not follow from the entries before it", seq=start)
     if header.note and walk.checkpoint(header.note, start, counted=False).size > start:
         raise TamperError(f"the header of {name} holds a checkpoint of later entries", seq=start)
+    leaves = walk.entries(contents.entries[: end - start])
     if contents.next_seq < end:
         raise TamperError(f"{name}: {contents.fault or 'the end'}, before entry {end}", seq=contents.next_seq)
-    walk.grow(walk.entries(contents.entries[: end - start]), roots)
+    walk.grow(leaves, roots)
 
 
 def _account(void: list[tuple[str, int, int]], walk: Walk) -> None:
