@@ -6,6 +6,7 @@ receiver keeps what it gets (``client_id`` given); otherwise it ends with the co
 
 At most 64 messages are on the way to the receiver; then the broker waits (Receive Maximum, MQTT 5.0 section 3.1.2.11.3,
 and TCP for 3.1.1). A packet above the channel message's limit and 64 KiB for topic and properties ends the connection.
+The broker would send it again first of all, so the next connection gives up the session; what is then missing shows.
 
 Missing entries are asked for on T/request, with the response topic T/reply/<client id>. A broken connection is made
 again after a jittered pause, from 0.5 s doubling up to 30 s. A login or certificate that is refused before there was
@@ -83,9 +84,11 @@ class _Client(mqtt.Client):
     #: CONNACK said yes.
     welcome = False
     over = False
+    oversized = False
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if bufsize > PACKET_MAX:
+            self.oversized = True
             self.fault = f"it sent a packet of {bufsize} bytes; {PACKET_MAX} is the most it may"
             raise ConnectionError(self.fault)
         try:
@@ -123,7 +126,7 @@ class MqttFeed:
         self._closing = threading.Event()
         self._final: str | None = None
         self._client: _Client | None = None
-        self._refused = False
+        self._refused = self._purge = False
         self._thread = threading.Thread(target=self._work, name="follow mqtt", daemon=True)
         self._thread.start()
 
@@ -196,13 +199,14 @@ class MqttFeed:
             self._fail(tls_fault(error), final=isinstance(error, ssl.SSLCertVerificationError))
         except (OSError, UnicodeError) as error:
             self._fail(f"{getattr(error, 'strerror', None) or error}; trying again", final=False)
+        self._purge = client is not None and (client.oversized or (self._purge and not client.welcome))
         return client is not None and client.welcome
 
     def _connect(self, client: _Client) -> None:
         host, port, keep = self._settings.host, self._settings.port, self._keep_session
         if self._modern:
             properties = _connect_properties(keep=keep)
-            client.connect(host, port, KEEPALIVE_S, clean_start=not keep, properties=properties)
+            client.connect(host, port, KEEPALIVE_S, clean_start=not keep or self._purge, properties=properties)
         else:
             client.connect(host, port, KEEPALIVE_S)
 
@@ -211,7 +215,7 @@ class MqttFeed:
         client = _Client(
             CallbackAPIVersion.VERSION2,
             self._client_id,
-            clean_session=None if modern else not self._keep_session,
+            clean_session=None if modern else not self._keep_session or self._purge,
             protocol=self._version,
             reconnect_on_failure=False,
             manual_ack=True,

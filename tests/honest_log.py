@@ -82,3 +82,24 @@ class HonestLog:
         note = None if checkpoint is None else self.note(checkpoint)
         entries = tuple(self.entries[first:end])
         return encode_message(Message(origin=self.origin, first_seq=first, entries=entries, checkpoint=note))
+
+
+class LogView:
+    """What delivery sees of a ``HonestLog``: a ``gateway.packing.LogReader``, signed each *step* entries."""
+
+    def __init__(self, log: HonestLog, *, step: int = 100) -> None:
+        self._log = log
+        self._notes = {size: log.note(size) for size in range(step, log.size + 1, step)}
+        self.origin = log.origin
+        self.durable_size = log.size
+        self.newest_checkpoint = self._notes[max(self._notes)]
+
+    def read(
+        self, start: int, stop: int | None = None, *, max_entries: int = 1024, max_bytes: int = 256 * 1024
+    ) -> list[bytes]:
+        end = min(self.durable_size if stop is None else stop, start + max_entries)
+        return self._log.entries[start:end]
+
+    def checkpoint_covering(self, first_seq: int, end_seq: int) -> bytes | None:
+        fitting = [size for size in self._notes if first_seq < size <= end_seq]
+        return self._notes[max(fitting)] if fitting else None
