@@ -132,10 +132,12 @@ def _read(path: Path, limit: int) -> bytes | None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
-    with os.fdopen(fd, "rb", buffering=0) as file:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
         data = b""
-        while len(data) <= limit and (more := file.read(limit + 1 - len(data))):
+        while len(data) <= limit and (more := os.read(fd, limit + 1 - len(data))):
             data += more
         return data
+    finally:
+        os.close(fd)

@@ -110,7 +110,7 @@ class MqttFeed:
 
     def __init__(self, settings: MqttSettings) -> None:
         self.reached = self.can_ask = False
-        self.trouble = ""
+        self.trouble = f"{settings.label}: it has not answered yet"
         self._settings = settings
         self._keep_session = settings.client_id is not None
         self._client_id = settings.client_id or f"follow-{random.getrandbits(64):016x}"
@@ -190,13 +190,13 @@ class MqttFeed:
             self._connect(client)
             while not client.over and client.loop(1.0) is MQTTErrorCode.MQTT_ERR_SUCCESS:
                 pass
-        except _MALFORMED as error:
-            self._fail(f"it sent bytes that are no MQTT ({error})", final=False)
         except SinkUnavailable as error:
             # Our own certificate files; the same next time.
-            self._fail(str(error), final=True)
+            self._fail(str(error).removeprefix(f"{self._settings.label}: "), final=True)
         except ssl.SSLError as error:
             self._fail(tls_fault(error), final=isinstance(error, ssl.SSLCertVerificationError))
+        except _MALFORMED as error:
+            self._fail(f"it sent bytes that are no MQTT ({error})", final=False)
         except (OSError, UnicodeError) as error:
             self._fail(f"{getattr(error, 'strerror', None) or error}; trying again", final=False)
         self._purge = client is not None and (client.oversized or (self._purge and not client.welcome))

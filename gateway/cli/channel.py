@@ -151,6 +151,7 @@ def _checked_url(args: argparse.Namespace) -> SplitResult | None:
         raise ConfigError(f"{args.url}: {error}; write {scheme}://HOST:PORT/TOPIC") from error
     if not valid or url.query or url.fragment:
         raise ConfigError(f"{args.url}: write {scheme}://HOST:PORT/TOPIC")
+    _topics(url)
     if url.password is not None:
         raise ConfigError("a password in a URL can be read by every user of this machine: use --password-file")
     if scheme == "mqtt":
@@ -160,6 +161,15 @@ def _checked_url(args: argparse.Namespace) -> SplitResult | None:
     if args.password_file is not None and url.username is None:
         raise ConfigError(f"--password-file needs a user: {scheme}://USER@HOST:PORT/TOPIC")
     return url
+
+
+def _topics(url: SplitResult) -> Topics:
+    try:
+        return Topics(base=unquote(url.path.removeprefix("/"), errors="strict"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"topic {url.path[:80]!r}: not UTF-8") from error
+    except MalformedError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _refuse_options(args: argparse.Namespace, what: str, *names: str) -> None:
@@ -177,15 +187,11 @@ def _feed(args: argparse.Namespace, url: SplitResult | None, receiver: Receiver)
     from gateway.follow_mqtt import MqttFeed, MqttSettings
     from gateway.sinks.dial import TlsSettings
 
-    try:
-        topics = Topics(base=unquote(url.path.removeprefix("/"), errors="strict"))
-    except (MalformedError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{args.url}: {error}") from error
     assert url.hostname is not None
     settings = MqttSettings(
         host=url.hostname,
         port=url.port or _PORTS[url.scheme],
-        topics=topics,
+        topics=_topics(url),
         tls=TlsSettings(ca=args.ca, cert=args.cert, key=args.key) if url.scheme == "mqtts" else None,
         username=None if url.username is None else unquote(url.username),
         password=None if args.password_file is None else _password(args.password_file),
