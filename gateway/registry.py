@@ -6,7 +6,6 @@ Shipped names are entered by the composition root; others come from installed pa
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
@@ -58,5 +57,7 @@ class Registry(Generic[T]):
 
 def suggest(name: str, known: Mapping[str, object] | list[str] | tuple[str, ...]) -> str:
     """The end of an error message for an unknown *name*: a near miss if there is one, else all known names."""
+    import difflib  # late: only a wrong name needs it
+
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
