@@ -149,9 +149,12 @@ class Outbox:
         if self._worker is not None and not self._worker.done():
             if self._state == "connected":
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._drained.wait(), grace_s)
-            self._worker.cancel()
-            await asyncio.wait({self._worker})
+                    async with asyncio.timeout(grace_s):
+                        await self._drained.wait()
+            # Again, should a sink have swallowed it.
+            while not self._worker.done():
+                self._worker.cancel()
+                await asyncio.wait({self._worker}, timeout=1)
         await self._sink.close()
         self._state = "stopped"
         await self._cursor.save()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,23 @@ async def test_close_while_connecting(state: State) -> None:
 
     outbox = make(MemoryLog(1), Slow(), state)
     task = asyncio.create_task(outbox.run())
+    await asyncio.wait_for(outbox.close(), 20)
+    await task
+
+
+async def test_close_of_a_sink_that_swallows_cancellation(state: State) -> None:
+    """A sink that goes on when it is cancelled, as careless code does, cannot hold up the stop."""
+
+    class Careless(HandSink):
+        async def connect(self, *arguments: object) -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await super().connect(*arguments)  # type: ignore[arg-type]
+
+    outbox = make(MemoryLog(1), Careless(), state)
+    task = asyncio.create_task(outbox.run())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
     await asyncio.wait_for(outbox.close(), 20)
     await task
 

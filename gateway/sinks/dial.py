@@ -100,10 +100,22 @@ async def dial(address: Address, deadline_s: float) -> socket.socket:
             answer.set_exception(error)
 
     _start(address, deadline_s, lambda sock, error: loop.call_soon_threadsafe(settle, sock, error))
+    # Not wait_for: until Python 3.12 it returns the result of a call that was cancelled in the same turn.
     try:
-        return await asyncio.wait_for(answer, deadline_s)
+        async with asyncio.timeout(deadline_s):
+            return await answer
     except TimeoutError:
+        _close_unwanted(answer)
         raise SinkUnavailable(f"{address.label} did not answer within {deadline_s:g} s") from None
+    except asyncio.CancelledError:
+        _close_unwanted(answer)
+        raise
+
+
+def _close_unwanted(answer: asyncio.Future[socket.socket]) -> None:
+    """Closes the socket that came in the very turn in which nobody wanted it any more."""
+    if answer.done() and not answer.cancelled() and answer.exception() is None:
+        answer.result().close()
 
 
 _Settle = Callable[[socket.socket | None, SinkUnavailable | None], object]

@@ -125,7 +125,8 @@ class MqttSink:
         link = self._link
         if link is not None:
             with contextlib.suppress(SinkUnavailable, TimeoutError):
-                await asyncio.wait_for(link.publish(self._topics.status, self._will, retain=True), _CLOSE_S)
+                async with asyncio.timeout(_CLOSE_S):
+                    await link.publish(self._topics.status, self._will, retain=True)
             await link.close(_CLOSE_S)
         await self._drop()
 

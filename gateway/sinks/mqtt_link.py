@@ -128,7 +128,8 @@ class Link:
             self._client.disconnect()
             self._flush()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), deadline_s)
+                async with asyncio.timeout(deadline_s):
+                    await self._gone.wait()
         self.drop()
 
     def drop(self) -> None:
