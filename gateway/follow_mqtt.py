@@ -31,14 +31,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.channel import MAX_MESSAGE, Request, Topics, encode_request
+from gateway.channel import Request, encode_request
 from gateway.errors import SinkUnavailable, UnavailableError
 from gateway.follow import Delivery, What
-from gateway.sinks.dial import TlsSettings, tls_context, tls_fault
+from gateway.follow_mqtt_client import IN_FLIGHT, Client, MqttSettings, connect_properties
+from gateway.sinks.dial import tls_context, tls_fault
 
-IN_FLIGHT = 64
-PACKET_MAX = MAX_MESSAGE + 65_536
-SESSION_EXPIRY_S = 30 * 24 * 3600
 KEEPALIVE_S = 30
 CONNECT_S = 10
 BACKOFF_S_MIN, BACKOFF_S_MAX = 0.5, 30.0
@@ -50,59 +48,11 @@ _FINAL = frozenset({0x86, 0x87, 0x8A, 0x8C})
 _MALFORMED = (MQTTException, ValueError, LookupError, struct.error)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MqttSettings:
-    """Where the channel is. *client_id* None takes a random one and no session."""
-
-    host: str
-    port: int
-    topics: Topics
-    tls: TlsSettings | None = None
-    username: str | None = None
-    password: str | None = None
-    client_id: str | None = None
-
-    @property
-    def label(self) -> str:
-        """How messages name the broker."""
-        return f"broker {self.host}:{self.port}"
-
-
 @dataclass(frozen=True, slots=True)
 class _Token:
     client: mqtt.Client
     mid: int
     qos: int
-
-
-class _Client(mqtt.Client):
-    """Refuses packets above the limit before it makes room for them."""
-
-    fault: str | None = None
-    #: The fault will be the same next time.
-    final = False
-    #: CONNACK said yes.
-    welcome = False
-    over = False
-    oversized = False
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        if bufsize > PACKET_MAX:
-            self.oversized = True
-            self.fault = f"it sent a packet of {bufsize} bytes; {PACKET_MAX} is the most it may"
-            raise ConnectionError(self.fault)
-        try:
-            return super()._sock_recv(bufsize)
-        except ssl.SSLError as error:
-            # TLS 1.3 servers judge the client's certificate only after the handshake.
-            self.fault, self.final = tls_fault(error), True
-            raise
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        # Nothing is subscribed with QoS 2, and paho would keep such messages without limit.
-        if self._in_packet["command"] >> 1 & 3 > 1:
-            return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        return super()._handle_publish()
 
 
 class MqttFeed:
@@ -125,7 +75,7 @@ class MqttFeed:
         self._queue: queue.Queue[Delivery] = queue.Queue(IN_FLIGHT)
         self._closing = threading.Event()
         self._final: str | None = None
-        self._client: _Client | None = None
+        self._client: Client | None = None
         self._refused = self._purge = False
         self._thread = threading.Thread(target=self._work, name="follow mqtt", daemon=True)
         self._thread.start()
@@ -183,7 +133,7 @@ class MqttFeed:
 
     def _session(self) -> bool:
         """One connection, from its making to its end; returns whether the broker took it."""
-        client: _Client | None = None
+        client: Client | None = None
         try:
             self._refused = False
             client = self._client = self._make_client()
@@ -202,17 +152,17 @@ class MqttFeed:
         self._purge = client is not None and (client.oversized or (self._purge and not client.welcome))
         return client is not None and client.welcome
 
-    def _connect(self, client: _Client) -> None:
+    def _connect(self, client: Client) -> None:
         host, port, keep = self._settings.host, self._settings.port, self._keep_session
         if self._modern:
-            properties = _connect_properties(keep=keep)
+            properties = connect_properties(keep=keep)
             client.connect(host, port, KEEPALIVE_S, clean_start=not keep or self._purge, properties=properties)
         else:
             client.connect(host, port, KEEPALIVE_S)
 
-    def _make_client(self) -> _Client:
+    def _make_client(self) -> Client:
         modern = self._version is MQTTProtocolVersion.MQTTv5
-        client = _Client(
+        client = Client(
             CallbackAPIVersion.VERSION2,
             self._client_id,
             clean_session=None if modern else not self._keep_session or self._purge,
@@ -236,7 +186,7 @@ class MqttFeed:
 
     def _on_connect(self, client: mqtt.Client, _: Any, __: Any, reason: ReasonCode, ___: Any) -> None:
         if not reason.is_failure:
-            assert isinstance(client, _Client)
+            assert isinstance(client, Client)
             client.welcome = True
             wanted = [topic for topic in self._whats if topic != self._reply or self._modern]
             client.subscribe([(topic, 1) for topic in wanted])
@@ -277,7 +227,7 @@ class MqttFeed:
             return
 
     def _on_disconnect(self, client: mqtt.Client, _: Any, __: Any, reason: ReasonCode, ___: Any) -> None:
-        assert isinstance(client, _Client)
+        assert isinstance(client, Client)
         client.over = True
         if self._closing.is_set() or self._final is not None or self._refused:
             return
@@ -291,11 +241,3 @@ class MqttFeed:
         self.trouble = text
         if final and not self.reached:
             self._final = text
-
-
-def _connect_properties(*, keep: bool) -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = SESSION_EXPIRY_S if keep else 0
-    properties.ReceiveMaximum = IN_FLIGHT
-    properties.MaximumPacketSize = PACKET_MAX
-    return properties

@@ -184,7 +184,8 @@ def _feed(args: argparse.Namespace, url: SplitResult | None, receiver: Receiver)
 
         return DirectoryFeed(Path(args.url), lambda: receiver.size)
     # Imported late: paho-mqtt and TLS are not needed for a directory.
-    from gateway.follow_mqtt import MqttFeed, MqttSettings
+    from gateway.follow_mqtt import MqttFeed
+    from gateway.follow_mqtt_client import MqttSettings
     from gateway.sinks.dial import TlsSettings
 
     assert url.hostname is not None
