@@ -125,7 +125,8 @@ class Writer:
         due_s = loop.time() + commit_s
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._work.wait(), min(max(due_s - loop.time(), 0.0) or RETRY_S, RETRY_S))
+                async with asyncio.timeout(min(max(due_s - loop.time(), 0.0) or RETRY_S, RETRY_S)):
+                    await self._work.wait()
             progress.mark()
             if self._work.is_set() or loop.time() >= due_s:
                 self._work.clear()
@@ -177,7 +178,8 @@ class Writer:
         )
         try:
             # Shielded: a signature that comes late must not be lost half-way through its own bookkeeping.
-            note = await asyncio.wait_for(asyncio.shield(signing), SIGN_DEADLINE_S)
+            async with asyncio.timeout(SIGN_DEADLINE_S):
+                note = await asyncio.shield(signing)
             await loop.run_in_executor(self._disk, self.log.checkpoint, note)
         except (SignerError, LogUnavailable) as error:
             self._trouble("key", f"no checkpoint at size {tree.size}: {error}")
