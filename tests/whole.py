@@ -5,6 +5,7 @@ It is ready when it says READY=1 on its notify socket, so nothing here waits for
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -100,6 +101,13 @@ class NotifySocket:
             pass
         return message
 
+    def drain(self) -> None:
+        """Forgets what came before, from a process that is gone."""
+        self._socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.recv(4096)
+
     def close(self) -> None:
         self._socket.close()
         self._folder.cleanup()
@@ -158,6 +166,7 @@ class RunningGateway:
     def spawn(self) -> None:
         """Starts it without waiting for anything."""
         assert not self.runs
+        self.notify.drain()
         command = [*self._prefix, sys.executable, "-m", "gateway", "--config", str(self.config), "run"]
         environment = {**os.environ, "NOTIFY_SOCKET": self.notify.path, **self._environment}
         self.started_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
