@@ -13,15 +13,17 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import socket
 import termios
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.errors import ConfigError, MeterUnavailable
+from gateway.errors import MeterUnavailable
 
 if TYPE_CHECKING:
     import serial
@@ -95,7 +97,7 @@ async def wait_readable(fd: int, deadline: float) -> bool:
         loop.remove_reader(fd)
 
 
-class _Descriptor:
+class _Descriptor(ABC):
     """What serial ports and sockets have in common: a non-blocking descriptor."""
 
     def __init__(self, name: str) -> None:
@@ -106,8 +108,9 @@ class _Descriptor:
     def is_open(self) -> bool:
         return self.fd >= 0
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Releases the descriptor."""
 
     def _lost(self, reason: object) -> LinkLost:
         self.close()
@@ -150,7 +153,7 @@ class SerialLink(_Descriptor):
         self._port: serial.Serial | None = None
 
     async def open(self) -> None:
-        """Opens, locks and sets the port; does not block. Raises LinkLost, or ConfigError for impossible settings."""
+        """Opens, locks and sets the port; does not block. Raises LinkLost, also for impossible settings."""
         import serial  # late: a gateway on TCP only does not spend its megabyte
 
         wanted = self._settings
@@ -166,7 +169,7 @@ class SerialLink(_Descriptor):
                 exclusive=True,
             )
         except ValueError as error:
-            raise ConfigError(f"{wanted.device}: {wanted.baud} baud cannot be set: {error}") from error
+            raise LinkLost(f"{wanted.device}: {wanted.baud} baud cannot be set; choose another rate") from error
         except (serial.SerialException, OSError, termios.error) as error:
             raise LinkLost(_open_failure(wanted.device, error)) from error
         fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
@@ -259,16 +262,16 @@ class TcpLink(_Descriptor):
         last: OSError = OSError("name has no address")
         for family, _, _, _, address in await self._addresses():
             connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-            try:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                await asyncio.get_running_loop().sock_connect(connection, address)
-            except BaseException as error:
-                connection.close()
-                if not isinstance(error, OSError):
-                    raise
-                last = error
-            else:
+            with contextlib.ExitStack() as unless_connected:
+                unless_connected.callback(connection.close)
+                try:
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                    await asyncio.get_running_loop().sock_connect(connection, address)
+                except OSError as error:
+                    last = error
+                    continue
+                unless_connected.pop_all()
                 return connection
         raise last
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -47,6 +48,7 @@ async def test_two_buses_cannot_share_a_port() -> None:
         await first.open()
         with pytest.raises(LinkLost, match="is in use"):
             await second.open()
+        assert _exclusive(first.fd)
         first.close()
         await second.open()
         second.close()
@@ -111,6 +113,11 @@ async def test_a_file_is_no_serial_port(tmp_path: Path) -> None:
     """A device that takes no line settings is refused with its name."""
     with pytest.raises(LinkLost, match=os.devnull):
         await SerialLink(SerialSettings(device=os.devnull)).open()
+
+
+def _exclusive(fd: int) -> bool:
+    """TIOCGEXCL (ioctl_tty(2)): whether further opens are refused."""
+    return bool(int.from_bytes(fcntl.ioctl(fd, 0x80045440, bytes(4)), sys.byteorder))
 
 
 async def _read_within(what: object, seconds: float) -> list[str]:

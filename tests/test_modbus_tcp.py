@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -118,6 +119,30 @@ async def test_a_reply_that_does_not_fit_is_refused_and_the_connection_closed(li
         with pytest.raises(MeterProtocolError, match=fault):
             await bus.meters[0].read()
         assert connections == [2]
+        await bus.close()
+
+
+async def test_no_noise_on_the_connection_becomes_a_value() -> None:
+    """Random bytes, random cuts and random changes of a right reply: the right value, or an error."""
+    chance = random.Random(4)
+
+    def noise(request: bytes) -> bytes | None:
+        reply = bytearray(right(request))
+        for _ in range(chance.randrange(3)):
+            reply[chance.randrange(9)] = chance.randrange(256)
+        cut = bytes(reply[: chance.randrange(len(reply) + 1)])
+        return chance.choice([bytes(reply), cut, chance.randbytes(chance.randrange(1, 600)), None])
+
+    async with liar(noise) as (port, _):
+        bus = tcp_bus(port, timeout_ms=10)
+        outcomes = set()
+        for _ in range(200):
+            try:
+                assert await bus.read_registers(1, 3, 0, 1) == b"\xbe\xef"
+                outcomes.add("value")
+            except (MeterProtocolError, MeterUnavailable) as error:
+                outcomes.add(type(error).__name__)
+        assert {"value", "BadReply", "NoReply"} <= outcomes
         await bus.close()
 
 

@@ -115,7 +115,7 @@ class ModbusMeter:
             except NoReply as error:
                 self._health.silent(started, _now())
                 if self._health.offline:
-                    self._learned = None if self._settings.definition.sunspec else self._learned
+                    self._learned = None  # what comes back may be another device
                 raise MeterUnavailable(f"{self._settings.name}: {error}") from error
             except (MeterUnavailable, MeterProtocolError) as error:
                 raise _named(self._settings.name, error) from error
@@ -124,8 +124,8 @@ class ModbusMeter:
         wait_s = self._health.wait_s(_now())
         if wait_s:
             raise MeterUnavailable(
-                f"{self._settings.name}: offline, unit {self._settings.unit} on {self._port.name} does not answer; "
-                f"next probe in {wait_s:.0f} s"
+                f"{self._settings.name}: offline, unit {self._settings.unit} on {self._port.name} does not answer: "
+                f"check its power, wiring and address; next probe in {wait_s:.0f} s"
             )
 
     async def _poll(self, turn: Turn) -> _Poll:

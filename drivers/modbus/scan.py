@@ -21,6 +21,8 @@ from gateway.errors import MeterProtocolError, MeterRefused
 
 SILENT, GARBLED, FOUND = "silent", "garbled", "found"
 _PING = (3, 0, 2)
+#: A good time-out for scanning: most ids are empty, and meters that answer later are rare.
+SCAN_TIMEOUT_MS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
