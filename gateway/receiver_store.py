@@ -187,10 +187,24 @@ def _newest(directory: Path) -> Contents | None:
             # Its header never reached the disk, so nothing in it was acknowledged.
             durable.set_aside(path, ".broken")
             continue
-        if contents.fault is not None and not contents.fault.torn:
+        if contents.fault is None:
+            return contents
+        if not contents.fault.torn:
             raise _changed(path, contents.fault) from contents.fault
-        return contents
+        return _cut(path, contents.end)
     return None
+
+
+def _cut(path: Path, end: int) -> Contents:
+    """Cuts off what a power cut left behind the last whole frame; the file as it was is kept beside it.
+
+    The gateway's own log records such a cut in an entry; a copy of its log must not hold entries of its own.
+    """
+    data = path.read_bytes()
+    durable.write_atomically(path.with_name(f"{path.name}.broken"), data)
+    # A crash before this leaves the torn file, and the next start does the same again.
+    durable.write_atomically(path, data[:end].ljust(len(data), b"\0"))
+    return load(path)
 
 
 def _changed(path: Path, error: FrameError) -> TamperError:
