@@ -22,7 +22,7 @@ from pathlib import Path
 from gateway import durable
 from gateway.errors import ConfigError, TamperError
 from gateway.log.frame import FrameError
-from gateway.log.scan import Contents, extend_tree, load, segment_name, segment_starts
+from gateway.log.scan import Contents, extend_tree, load, load_chained, segment_name, segment_starts
 from gateway.log.segment import Segments
 from gateway.log.tree import EMPTY_ROOT, Frontier, leaf_hash
 from gateway.receiver_branches import Window
@@ -138,7 +138,7 @@ class ReceiverStore:
         start = max(start for start in segment_starts(self.directory) if start <= size)
         path = self.directory / segment_name(start)
         try:
-            contents = load(path)
+            contents = load_chained(path)
         except FrameError as error:
             raise _changed(path, error) from error
         if contents.next_seq < size:
@@ -180,7 +180,7 @@ def _newest(directory: Path) -> Contents | None:
     for start in reversed(segment_starts(directory)):
         path = directory / segment_name(start)
         try:
-            contents = load(path)
+            contents = load_chained(path)
         except FrameError as error:
             if not error.torn:
                 raise _changed(path, error) from error
@@ -204,7 +204,7 @@ def _cut(path: Path, end: int) -> Contents:
     durable.write_atomically(path.with_name(f"{path.name}.broken"), data)
     # A crash before this leaves the torn file, and the next start does the same again.
     durable.write_atomically(path, data[:end].ljust(len(data), b"\0"))
-    return load(path)
+    return load_chained(path)
 
 
 def _changed(path: Path, error: FrameError) -> TamperError:

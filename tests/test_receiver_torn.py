@@ -86,3 +86,24 @@ def test_damage_in_an_old_segment_is_met_as_damage(tmp_path: Path) -> None:
     with pytest.raises(TamperError, match=r"00000000000000000000\.seg"):
         receiver.accept(log.message(90, 110))
     close(receiver)
+
+
+@pytest.mark.parametrize("sector", range(24))
+def test_any_lost_sector_of_the_last_commit_is_a_torn_tail(tmp_path: Path, log: HonestLog, sector: int) -> None:
+    """Whichever sector of what was not confirmed is lost, the entries before it stand and the rest comes again."""
+    fill(tmp_path, log, 10, 120)
+    path = tmp_path / "00000000000000000000.seg"
+    data = bytearray(path.read_bytes())
+    lost = len(data[: data.index(log.entries[10])]) // BLOCK * BLOCK + sector * 512
+    data[lost : lost + 512] = bytes(512)
+    path.write_bytes(data)
+    receiver = receiver_on(tmp_path, log)
+    assert 10 <= receiver.settled <= 120
+    assert receiver._settled.leaves(0, receiver.settled) == log.leaves[: receiver.settled]
+    receiver.accept(log.message(10, 120, 120))
+    receiver.accept(log.message(120, 200, 200))
+    receiver.commit()
+    assert (receiver.settled, receiver.verified) == (200, 200)
+    close(receiver)
+    report = verify_segments(tmp_path, Demands(keys=[log.vkey], quorum=None, known=[]))
+    assert (report.verdict, report.size) == (INTACT, 200), report
