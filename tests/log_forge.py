@@ -21,7 +21,7 @@ Commit = list[tuple[int, bytes]]
 def commits(path: Path) -> list[Commit]:
     """The frames of a file, commit by commit; the first commit is the header."""
     found: list[Commit] = []
-    for kind, offset, payload in frames(path.read_bytes()):
+    for kind, payload, offset, _ in frames(path.read_bytes()):
         if offset % BLOCK == 0 or not found:
             found.append([])
         found[-1].append((kind, payload))

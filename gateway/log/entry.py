@@ -155,9 +155,9 @@ def _check(items: Any) -> None:
         type(version) is type(kind) is type(seq) is type(boot) is type(boottime_ns) is type(wall_ms) is int
         and type(error_ms) is int
         and version == VERSION
-        and 0 <= seq <= HIGHEST
         and type(prev) is bytes
         and len(prev) == 32
+        and 0 <= seq <= HIGHEST
         and 0 <= boot <= HIGHEST
         and 0 <= boottime_ns <= HIGHEST
         and LOWEST <= wall_ms <= HIGHEST

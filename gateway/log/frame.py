@@ -29,8 +29,8 @@ into it. Any other deviation is a change of bytes that had been written.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
+from zlib import crc32
 
 BLOCK = 4096
 SECTOR = 512
@@ -38,6 +38,8 @@ HEADER, ENTRY, CHECKPOINT = ord("H"), ord("E"), ord("C")
 _TYPES = frozenset((HEADER, ENTRY, CHECKPOINT))
 _HEAD = struct.Struct(">BHBI")
 _SALT = 0x5A
+#: Zeroes up to a multiple of 8, by length modulo 8.
+_PADDING = tuple(bytes(-length % 8) for length in range(8))
 MAX_PAYLOAD = 65_535
 #: Fewer non-zero bytes than this are no remains of a commit: the smallest frame head has more.
 _STRAY = 4
@@ -58,12 +60,7 @@ def encode_frame(kind: int, payload: bytes) -> bytes:
     if length > MAX_PAYLOAD:
         raise ValueError(f"a payload of {length} bytes does not fit into a frame")
     check = _SALT ^ kind ^ (length >> 8) ^ (length & 0xFF)
-    return _HEAD.pack(kind, length, check, zlib.crc32(payload)) + payload + bytes(-length % 8)
-
-
-def frame_size(payload_length: int) -> int:
-    """Bytes that a frame with such a payload takes in the file."""
-    return 8 + payload_length + -payload_length % 8
+    return _HEAD.pack(kind, length, check, crc32(payload)) + payload + _PADDING[length & 7]
 
 
 def block_end(offset: int) -> int:
@@ -71,14 +68,14 @@ def block_end(offset: int) -> int:
     return offset + -offset % BLOCK
 
 
-def frames(data: bytes, offset: int = 0, *, window: bool = False) -> Iterator[tuple[int, int, bytes]]:
-    """(type, offset, payload) of each frame of *data* from *offset* on, up to the zeroes behind the last commit.
+def frames(data: bytes, offset: int = 0, *, window: bool = False) -> Iterator[tuple[int, bytes, int, int]]:
+    """(type, payload, offset, end) of each frame of *data* from *offset* on, up to the zeroes behind the last commit.
 
     *window* says that *data* ends somewhere in the file: a frame that does not fit is then not an error but the end.
     Raises FrameError where something else is met.
     """
     size, gap = len(data), -1
-    unpack, crc32 = _HEAD.unpack_from, zlib.crc32
+    unpack = _HEAD.unpack_from
     while offset + 8 <= size:
         kind, length, check, checksum = unpack(data, offset)
         if kind == 0:
@@ -99,10 +96,11 @@ def frames(data: bytes, offset: int = 0, *, window: bool = False) -> Iterator[tu
         payload = data[offset + 8 : end]
         if crc32(payload) != checksum:
             raise FrameError(offset, "a frame whose checksum does not fit", torn=_lost_sector(data, offset, end))
-        yield kind, offset, payload
-        if end & 7:
-            _require_zero(data, end, end + -end % 8, "bytes behind a frame")
-        offset = end + -end % 8
+        padded = end + -end % 8
+        yield kind, payload, offset, padded
+        offset = padded
+        if end != padded and data[end:padded] != _PADDING[end & 7]:
+            raise FrameError(end, "bytes behind a frame", torn=_torn(data, end, padded))
 
 
 def _is_zero(data: bytes, start: int, end: int) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.errors import LogUnavailable, TamperError
-from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, FrameError, frame_size, frames
+from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, FrameError, frames
 from gateway.log.scan import segment_name
 
 #: Readers in flight that are remembered: one per sink and a few more.
@@ -108,8 +108,8 @@ def _frames_from(fd: int, offset: int) -> Iterator[tuple[int, bytes, int]]:
     while True:
         began, base = offset, offset - offset % BLOCK
         data = os.pread(fd, _WINDOW, base)
-        for kind, at, payload in frames(data, offset - base, window=True):
-            offset = base + at + frame_size(len(payload))
+        for kind, payload, _, end in frames(data, offset - base, window=True):
+            offset = base + end
             yield kind, payload, offset
         if offset == began:
             return

@@ -16,7 +16,7 @@ import cbor2
 
 from gateway.errors import MalformedError
 from gateway.log.entry import follows, parse
-from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, HEADER, SECTOR, FrameError, block_end, frame_size, frames
+from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, HEADER, SECTOR, FrameError, block_end, frames
 from gateway.log.tree import HASH_SIZE, Frontier, leaf_hash
 
 HEADER_VERSION = 1
@@ -107,7 +107,7 @@ def load(path: Path) -> Contents:
     data = path.read_bytes()
     walk = frames(data)
     try:
-        kind, _, payload = next(walk)
+        kind, payload, _, end = next(walk)
         if kind != HEADER:
             raise FrameError(0, "no segment header", torn=False)
         header = decode_header(payload)
@@ -117,7 +117,7 @@ def load(path: Path) -> Contents:
         raise FrameError(0, "an empty segment", torn=True) from None
     except MalformedError as error:
         raise FrameError(0, str(error), torn=False) from error
-    end = block_end(frame_size(len(payload)))
+    end = block_end(end)
     contents = Contents(path=path, header=header, entries=[], offsets=[], notes=[], end=end, fault=None, gaps=set())
     try:
         _fill(contents, walk)
@@ -126,9 +126,9 @@ def load(path: Path) -> Contents:
     return contents
 
 
-def _fill(contents: Contents, walk: Iterator[tuple[int, int, bytes]]) -> None:
+def _fill(contents: Contents, walk: Iterator[tuple[int, bytes, int, int]]) -> None:
     entries, offsets = contents.entries, contents.offsets
-    for kind, offset, payload in walk:
+    for kind, payload, offset, end in walk:
         if not offset % BLOCK and not contents.end % SECTOR and offset != contents.end:
             contents.gaps.add(len(entries))
         if kind == ENTRY:
@@ -138,7 +138,7 @@ def _fill(contents: Contents, walk: Iterator[tuple[int, int, bytes]]) -> None:
             contents.notes.append((contents.next_seq, payload))
         else:
             raise FrameError(offset, "a second segment header", torn=False)
-        contents.end = offset + frame_size(len(payload))
+        contents.end = end
 
 
 def load_chained(path: Path) -> Contents:
@@ -173,7 +173,7 @@ def notes_behind(path: Path, offset: int) -> list[bytes]:
     offset -= offset % BLOCK
     while offset < len(data):
         try:
-            for kind, _, payload in frames(data, offset):
+            for kind, payload, _, _ in frames(data, offset):
                 if kind == CHECKPOINT:
                     found.append(payload)
             break

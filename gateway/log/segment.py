@@ -129,7 +129,9 @@ class Segments:
         appended.
         """
         frame = encode_frame(ENTRY, data)
-        self._require_sound()
+        # Looked at without the lock too, since a commit that fights with the disk may hold it for long.
+        if self._failed:
+            raise self._refusal()
         with self._lock:
             self._write(frame, vital)
             tree = self.tree
@@ -142,22 +144,20 @@ class Segments:
     def checkpoint(self, note: bytes) -> None:
         """Writes a signed checkpoint; durable with the next ``commit``. Raises LogUnavailable."""
         frame = encode_frame(CHECKPOINT, note)
-        self._require_sound()
         with self._lock:
             self._write(frame, True)
             self._unsynced.append((frame, note))
 
-    def _require_sound(self) -> None:
-        # Looked at without the lock, since a commit that fights with the disk may hold it for long.
-        if self._failed:
-            raise LogUnavailable(f"the log in {self.directory} takes no entry: {'; '.join(self.faults[-1:])}")
+    def _refusal(self) -> LogUnavailable:
+        return LogUnavailable(f"the log in {self.directory} takes no entry: {'; '.join(self.faults[-1:])}")
 
     def _write(self, frame: bytes, vital: bool) -> None:  # noqa: FBT001  (each entry passes here)
+        if self._failed:
+            raise self._refusal()
         end = self._offset + len(frame)
         if end > self._capacity or (self._files.full_disk and not vital and end > self._capacity - self._reserve):
             self._roll()
             end = self._offset + len(frame)
-        self._require_sound()
         try:
             written = os.pwrite(self._fd, frame, self._offset)
             if written != len(frame):
@@ -172,7 +172,6 @@ class Segments:
 
     def _roll(self) -> None:
         """Begins a new segment at the present end. The old one stays to be synced by the next commit."""
-        self._require_sound()
         try:
             fd, offset = self._files.begin(self._header(self.tree, self.last_hash), patient=False)
         except OSError as error:

@@ -77,14 +77,15 @@ class Walk:
     def entries(self, batch: Iterable[bytes]) -> list[bytes]:
         """Checks entries that follow; returns their leaf hashes. The tree does not grow yet."""
         seq, prev, leaves = self.tree.size, self.prev, []
+        recovery = int(Kind.RECOVERY)
         for data in batch:
-            items = _parsed(data, seq)
-            if items[2] != seq:
-                raise TamperError(f"entry {seq} says that it is entry {items[2]}", seq=seq)
-            if items[3] != prev:
+            _, kind, said, before, _, _, _, _, _, body = _parsed(data, seq)
+            if said != seq:
+                raise TamperError(f"entry {seq} says that it is entry {said}", seq=seq)
+            if before != prev:
                 raise TamperError(f"entry {seq} does not name the entry before it", seq=seq)
-            if items[1] == Kind.RECOVERY:
-                self.cuts.add((items[9][0], items[9][1]))
+            if kind == recovery:
+                self.cuts.add((body[0], body[1]))
             prev = leaf_hash(data)
             leaves.append(prev)
             seq += 1
