@@ -3,7 +3,8 @@
 Kept in the table ``cursors`` under ``SINK ORIGIN``; another origin starts at 0. The stored value is never ahead of what
 was confirmed. It lags behind by up to ten seconds, or 10,000 entries of a catch-up: a crash in between leaves entries
 that are sent again, which (origin, seq) lets a receiver recognise. Saving it each second would wear an SD card more
-than the log does.
+than the log does; only the first confirmation of a run is saved after one second, so that a gateway that is killed
+again and again still gets on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from gateway.errors import UnavailableError
 from gateway.packing import LogReader
 
 SAVE_S = 10
+FIRST_SAVE_S = 1
 SAVE_ENTRIES = 10_000
 _TABLE = "cursors"
 
@@ -45,6 +47,7 @@ class Cursor:
         self._saved = self.seq
         self._timer: asyncio.TimerHandle | None = None
         self._saver: asyncio.Task[None] | None = None
+        self._save_s = FIRST_SAVE_S
 
     def advance(self, seq: int) -> None:
         """The far side has confirmed all below *seq*."""
@@ -52,7 +55,7 @@ class Cursor:
         if self.seq - self._saved >= SAVE_ENTRIES:
             self._save_soon()
         elif self._timer is None and self.seq > self._saved:
-            self._timer = asyncio.get_running_loop().call_later(SAVE_S, self._save_soon)
+            self._timer = asyncio.get_running_loop().call_later(self._save_s, self._save_soon)
 
     async def save(self) -> None:
         """On return the stored cursor is the present one, if the disk took it; if not, a notice says so."""
@@ -68,6 +71,7 @@ class Cursor:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = None
+            self._save_s = SAVE_S
             self._saver = asyncio.create_task(self._save())
 
     async def _save(self) -> None:

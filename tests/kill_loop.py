@@ -61,10 +61,13 @@ def kill_loop(folder: Path, kills: int, seed: int) -> Report:
     with ExitStack() as stack:
         server = stack.enter_context(LibmodbusServer(contents=serve("eastron-sdm630").contents))
         broker = stack.enter_context(Broker(folder / "broker", settings=("max_queued_messages 0",)))
-        gateway = stack.enter_context(RunningGateway(folder / "gateway", _config(server.port, broker.url)))
-        vkey = objects(gateway.cli("key", "show", "--json"))[0]["vkeys"][0]
+        gateway = RunningGateway(folder / "gateway", _config(server.port, broker.url))
+        vkey = objects(gateway.cli("key", "new", "file:device-key.pem", "--json"))[0]["vkeys"][0]
         url = f"mqtt://{broker.url}/{TOPIC}"
+        # First, so that nothing is missing from its session.
         far_side = stack.enter_context(FarSide(url, "--vkey", vkey, "--store", folder / "store"))
+        broker.wait_line("Sending SUBACK")
+        stack.enter_context(gateway)
         known: list[bytes] = []
         for _ in range(kills):
             known = _live_and_die(gateway, chance, report, known, there=broker.pid is not None)
@@ -128,7 +131,7 @@ def _finish(gateway: RunningGateway, broker: Broker, far_side: FarSide, known: l
     entries = raw_entries(gateway.state_dir / "log")
     assert entries[: len(known)] == known
     far_side.verified(len(entries))
-    assert set(far_side.findings) <= {"duplicate"}, far_side.findings
+    assert set(far_side.findings) <= {"duplicate"}, set(far_side.findings)
     assert far_side.interrupt() == 130
 
 
