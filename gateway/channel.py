@@ -34,7 +34,7 @@ the directory: its first seq, or, where it repeats entries that are there alread
 the messages with the same seq. So names rise, as pairs of numbers, in the order of sending. A file appears complete or
 not at all; names that start with "." are not messages. The oldest messages are removed when the space is used up.
 
-Nothing here is trusted: who decodes a message knows its shape, and ``gateway/receiver.py`` judges what it says.
+Nothing here is trusted: who decodes a message knows its shape, and ``gateway/receiver/`` judges what it says.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ import pytest
 
 from gateway.channel import MAX_REQUEST, Request
 from gateway.errors import EXIT_INTERRUPTED, EXIT_NO, EXIT_OK, EXIT_TAMPER, UnavailableError
-from gateway.follow import Asker, Delivery, Follower, What
-from gateway.receiver import Receiver
-from gateway.receiver_run import Accepted, Finding, Missing
+from gateway.follow.follower import Asker, Delivery, Follower, What
+from gateway.receiver.receiver import Receiver
+from gateway.receiver.run import Accepted, Finding, Missing
 from tests.honest_log import HonestLog
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.channel import decode_message
-from gateway.follow import What
-from gateway.follow_directory import DirectoryFeed
+from gateway.follow.directory import DirectoryFeed
+from gateway.follow.follower import What
 from gateway.log.verify import INTACT, Demands, verify_segments
 from gateway.sink import Hello
 from gateway.sinks.directory import DirectorySink, message_name, message_names
@@ -160,7 +160,7 @@ def test_it_lists_the_directory_only_when_it_changed(
         listed.append(folder)
         return message_names(folder)
 
-    monkeypatch.setattr("gateway.follow_directory.message_names", listing)
+    monkeypatch.setattr("gateway.follow.directory.message_names", listing)
     feed = DirectoryFeed(tmp_path, lambda: 0)
     assert len(feed.take(0)) == 1
     assert [feed.take(0) for _ in range(20)] == [[]] * 20

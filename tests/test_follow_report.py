@@ -6,11 +6,11 @@ import io
 import json
 from pathlib import Path
 
-from gateway.follow_report import JsonReport, TextReport, printable
+from gateway.follow.report import JsonReport, TextReport, printable
 from gateway.log.entry import Kind
-from gateway.receiver import Receiver
-from gateway.receiver_run import Accepted, Finding
-from gateway.receiver_store import ReceiverStore
+from gateway.receiver.receiver import Receiver
+from gateway.receiver.run import Accepted, Finding
+from gateway.receiver.store import ReceiverStore
 from tests.honest_log import ORIGIN, HonestLog
 
 DEFINITION = ["main", "eastron-sdm630", bytes(32), "bench unit 1", [["power_total", "1-0:1.7.0", "W", "fc4 52", 0, -1]]]

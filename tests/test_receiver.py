@@ -6,8 +6,8 @@ import pytest
 
 from gateway.channel import MAX_MESSAGE, Message, decode_message, encode_message
 from gateway.log.entry import Kind
-from gateway.receiver import Receiver
-from gateway.receiver_run import Accepted, Finding, Missing, Outcome
+from gateway.receiver.receiver import Receiver
+from gateway.receiver.run import Accepted, Finding, Missing, Outcome
 from tests.honest_log import ORIGIN, HonestLog, MemoryKey
 
 Summary = list[tuple[str, int, int | None]]

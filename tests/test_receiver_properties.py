@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.channel import Message, encode_message
-from gateway.receiver import Receiver
-from gateway.receiver_run import Accepted, Finding, Outcome
+from gateway.receiver.receiver import Receiver
+from gateway.receiver.run import Accepted, Finding, Outcome
 from tests.honest_log import ORIGIN, HonestLog
 
 SIZE = 40
@@ -156,7 +156,7 @@ def test_any_bytes_are_judged_without_an_exception(data: bytes, way: int) -> Non
 
 def test_memory_is_bounded_against_endless_forgeries(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more pending entries than the bound are held, and the honest log is still settled in the end."""
-    monkeypatch.setattr("gateway.receiver_branches.MAX_PENDING", 50)
+    monkeypatch.setattr("gateway.receiver.branches.MAX_PENDING", 50)
     receiver = Receiver(keys=[honest().vkey])
     receiver.accept(message(0, 10, 10))
     for flavour in range(20):
@@ -170,7 +170,7 @@ def test_memory_is_bounded_against_endless_forgeries(monkeypatch: pytest.MonkeyP
 
 def test_a_signer_that_is_away_fills_the_bound_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries without any checkpoint are refused at the bound; what is held is settled when the signer is back."""
-    monkeypatch.setattr("gateway.receiver_branches.MAX_PENDING", 30)
+    monkeypatch.setattr("gateway.receiver.branches.MAX_PENDING", 30)
     receiver = Receiver(keys=[honest().vkey])
     kinds = [
         getattr(item, "kind", "accepted")

@@ -14,10 +14,10 @@ import pytest
 from gateway.channel import Message, decode_message, encode_message
 from gateway.errors import ConfigError, GatewayError, TamperError
 from gateway.log.verify import INTACT, Demands, verify_segments
-from gateway.receiver import Receiver
-from gateway.receiver_run import Accepted
-from gateway.receiver_spool import Spool
-from gateway.receiver_store import MAX_EVIDENCE_FILES, ReceiverStore
+from gateway.receiver.receiver import Receiver
+from gateway.receiver.run import Accepted
+from gateway.receiver.spool import Spool
+from gateway.receiver.store import MAX_EVIDENCE_FILES, ReceiverStore
 from tests.honest_log import ORIGIN, HonestLog, MemoryKey
 from tests.parts import ROOT
 from tests.test_receiver import summary
@@ -190,8 +190,8 @@ def test_pending_files_roll_go_and_are_compacted(
     tmp_path: Path, log: HonestLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file goes when nothing in it is pending; when all are full, what is pending moves to new ones."""
-    monkeypatch.setattr("gateway.receiver_spool.SPOOL_FILE", 500)
-    monkeypatch.setattr("gateway.receiver_spool.MAX_SPOOL_FILES", 4)
+    monkeypatch.setattr("gateway.receiver.spool.SPOOL_FILE", 500)
+    monkeypatch.setattr("gateway.receiver.spool.MAX_SPOOL_FILES", 4)
     receiver = reopened(None, tmp_path, log)
     receiver.accept(log.message(0, 1))
     for flavour in range(40):
@@ -209,8 +209,8 @@ RECEIVER = """
 import sys
 from pathlib import Path
 from gateway.channel import MAX_MESSAGE
-from gateway.receiver import Receiver
-from gateway.receiver_store import ReceiverStore
+from gateway.receiver.receiver import Receiver
+from gateway.receiver.store import ReceiverStore
 from tests.honest_log import HonestLog
 
 log = HonestLog().grow(4000)

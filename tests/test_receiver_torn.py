@@ -9,8 +9,8 @@ import pytest
 from gateway.errors import TamperError
 from gateway.log.frame import BLOCK
 from gateway.log.verify import INTACT, Demands, verify_segments
-from gateway.receiver import Receiver
-from gateway.receiver_store import ReceiverStore
+from gateway.receiver.receiver import Receiver
+from gateway.receiver.store import ReceiverStore
 from tests.honest_log import HonestLog
 
 

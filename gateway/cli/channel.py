@@ -24,11 +24,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from gateway import durable
 from gateway.channel import Topics, check_origin
 from gateway.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, MalformedError
-from gateway.follow import Feed, Follower
-from gateway.follow_report import JsonReport, TextReport
+from gateway.follow.follower import Feed, Follower
+from gateway.follow.report import JsonReport, TextReport
 from gateway.log.vkey import VerifierKey
-from gateway.receiver import Receiver
-from gateway.receiver_store import ReceiverStore
+from gateway.receiver.receiver import Receiver
+from gateway.receiver.store import ReceiverStore
 
 if TYPE_CHECKING:
     from gateway.app import App
@@ -180,12 +180,12 @@ def _refuse_options(args: argparse.Namespace, what: str, *names: str) -> None:
 
 def _feed(args: argparse.Namespace, url: SplitResult | None, receiver: Receiver) -> Feed:
     if url is None:
-        from gateway.follow_directory import DirectoryFeed
+        from gateway.follow.directory import DirectoryFeed
 
         return DirectoryFeed(Path(args.url), lambda: receiver.size)
     # Imported late: paho-mqtt and TLS are not needed for a directory.
-    from gateway.follow_mqtt import MqttFeed
-    from gateway.follow_mqtt_client import MqttSettings
+    from gateway.follow.mqtt import MqttFeed
+    from gateway.follow.mqtt_client import MqttSettings
     from gateway.sinks.dial import TlsSettings
 
     assert url.hostname is not None

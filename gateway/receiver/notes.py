@@ -1,0 +1,66 @@
+"""The checkpoints a receiver met: their signatures, and those that wait for entries.
+
+At most 64 wait; when there are more, the largest sizes go, since they come again. The last 256 notes whose signatures
+were good are remembered by their hash, so that a repeated note costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from gateway.errors import MalformedError, TamperError
+from gateway.log.note import Checkpoint, VerifierKey, parse_checkpoint, verify_checkpoint
+from gateway.receiver.run import RefusedError
+
+MAX_WAITING = 64
+_MAX_REMEMBERED = 256
+
+
+class Notes:
+    """Opens notes with *keys*; every one of them must have signed. Without keys nothing is verified."""
+
+    def __init__(self, keys: Sequence[VerifierKey]) -> None:
+        self._keys = tuple(keys)
+        self._good: dict[bytes, Checkpoint] = {}
+        self._waiting: dict[int, Checkpoint] = {}
+
+    def open(self, note: bytes, origin: str, at: int) -> Checkpoint:
+        """The checkpoint, verified. Raises RefusedError, naming seq *at* where the note itself names none."""
+        digest = sha256(note).digest()
+        if digest in self._good:
+            return self._good[digest]
+        try:
+            checkpoint = parse_checkpoint(note)
+            if checkpoint.origin != origin:
+                raise RefusedError("wrong-origin", at, f"the checkpoint is of the log {checkpoint.origin[:80]!r}")
+            if self._keys:
+                verify_checkpoint(note, origin=origin, keys=self._keys)
+        except MalformedError as error:
+            raise RefusedError("malformed", at, str(error)) from error
+        except TamperError as error:
+            raise RefusedError("bad-signature", checkpoint.size, str(error)) from error
+        self._good[digest] = checkpoint
+        if len(self._good) > _MAX_REMEMBERED:
+            del self._good[next(iter(self._good))]
+        return checkpoint
+
+    def wait(self, checkpoint: Checkpoint) -> Checkpoint | None:
+        """Keeps *checkpoint* until entries reach it; returns the one of that size that waits already, if any."""
+        known = self._waiting.setdefault(checkpoint.size, checkpoint)
+        if len(self._waiting) > MAX_WAITING:
+            del self._waiting[max(self._waiting)]
+        return None if known is checkpoint else known
+
+    def waiting(self, above: int, up_to: int) -> list[Checkpoint]:
+        """Those that wait with *above* < size ≤ *up_to*, the largest first."""
+        return [self._waiting[size] for size in sorted(self._waiting, reverse=True) if above < size <= up_to]
+
+    def drop_up_to(self, size: int) -> list[Checkpoint]:
+        """Takes out those of at most *size*, the smallest first."""
+        return [self._waiting.pop(known) for known in sorted(self._waiting) if known <= size]
+
+    @property
+    def farthest(self) -> int:
+        """The largest size that waits; 0 for none."""
+        return max(self._waiting, default=0)
