@@ -12,7 +12,7 @@ import pytest
 
 from gateway import notify
 from tests.config_text import HOUSE
-from tests.running import RunningGateway
+from tests.whole import RunningGateway
 
 
 @pytest.fixture(params=["a path", "abstract"])

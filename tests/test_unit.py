@@ -10,7 +10,7 @@ import pytest
 
 from tests.config_text import HOUSE
 from tests.parts import ROOT, need
-from tests.running import RunningGateway
+from tests.whole import RunningGateway
 
 UNIT = ROOT / "systemd" / "meter-gateway.service"
 EXPOSURE_MAX = 2.0
