@@ -147,18 +147,20 @@ class Poller:
                 self._write_gap(outage)
 
     def _record_outage(self) -> None:
-        outage, self._outage = self._outage, None
-        if outage is not None and outage.count:
-            self._write_gap(outage)
+        # Kept when the log takes nothing: the next reading tries again.
+        if self._outage is not None and (not self._outage.count or self._write_gap(self._outage)):
+            self._outage = None
 
-    def _write_gap(self, outage: _Outage) -> None:
+    def _write_gap(self, outage: _Outage) -> bool:
+        """Whether the log took it."""
         body = [self.health.name, outage.first.wall_ms, outage.last.wall_ms, outage.count, outage.reason[:300]]
         try:
             self._writer.append(Kind.GAP, body)
         except LogUnavailable:
-            return
+            return False
         outage.count = 0
         outage.recorded = outage.last
+        return True
 
     def _turn(self, state: str, error: str) -> None:
         self.health.error = error

@@ -8,6 +8,7 @@ then a last entry, commit and checkpoint, then the channels, which deliver what 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import logging
@@ -206,7 +207,10 @@ class Gateway:
     async def _stop(self) -> None:
         await self._stop_parts()
         await self._supervisor.stop("commit", "checkpoint", "clock", "disk")
+        # First, so that a fight with the disk that is under way is over before the last entries.
+        await self._writer.commit()
         try:
+            self._writer.settle()
             shut_down(self._logbook, "stopped on request")
         except UnavailableError as error:
             _log.error("the last entry could not be written: %s", error)
@@ -217,7 +221,8 @@ class Gateway:
         await self._supervisor.stop()
         self._logbook.close()
         self._keeper.close()
-        (self.config.state_dir / status.SOCKET).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self.config.state_dir / status.SOCKET).unlink()
 
     def _wake(self) -> None:
         for outbox in self._outboxes:

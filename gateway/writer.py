@@ -84,7 +84,7 @@ class Writer:
     def append(self, kind: Kind, body: list[Any], moment: Moment | None = None, *, urgent: bool = False) -> Appended:
         """Appends one entry; *urgent* commits at once. Raises LogUnavailable."""
         try:
-            self._settle_lost()
+            self.settle()
             appended = self.log.append(kind, body, moment)
         except LogUnavailable as error:
             self._trouble("log", str(error))
@@ -110,7 +110,8 @@ class Writer:
         except LogUnavailable as error:
             _log.error("event %s could not be written: %s", code, error)
 
-    def _settle_lost(self) -> None:
+    def settle(self) -> None:
+        """Writes the gap entries that are due. Raises LogUnavailable."""
         for meter in list(self._lost):
             lost = self._lost[meter]
             body = [meter, lost.first.wall_ms, lost.last.wall_ms, lost.count, f"not stored: {lost.reason}"]

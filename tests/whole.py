@@ -117,13 +117,23 @@ class RunningGateway:
     """One gateway on a folder of its own. ``with`` starts it, and kills it if it still runs at the end."""
 
     def __init__(
-        self, folder: Path, config: str, *, prefix: Sequence[str] = (), environment: dict[str, str] | None = None
+        self,
+        folder: Path,
+        config: str,
+        *,
+        prefix: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "gateway"),
+        environment: dict[str, str] | None = None,
     ) -> None:
-        """*config* is the config file's text but for origin and state_dir; *prefix* runs it, such as strace."""
+        """*config* is the config file's text but for origin and state_dir; *prefix* runs it, such as strace.
+
+        *program* is what Python runs.
+        """
         self.folder = folder
         self.state_dir = folder / "state"
         self.config = folder / "config.yaml"
         self._prefix = list(prefix)
+        self._program = list(program)
         self._environment = environment or {}
         self._process: subprocess.Popen[str] | None = None
         self._errors: Lines | None = None
@@ -167,7 +177,7 @@ class RunningGateway:
         """Starts it without waiting for anything."""
         assert not self.runs
         self.notify.drain()
-        command = [*self._prefix, sys.executable, "-m", "gateway", "--config", str(self.config), "run"]
+        command = [*self._prefix, sys.executable, *self._program, "--config", str(self.config), "run"]
         environment = {**os.environ, "NOTIFY_SOCKET": self.notify.path, **self._environment}
         self.started_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._process = subprocess.Popen(

@@ -6,6 +6,7 @@ and one recovery entry per cut. So the log tells its own history.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from gateway.log.segment import SEGMENT_BYTES, Segments
 from gateway.log.survey import Cut
 from gateway.log.tree import Frontier, leaf_hash
 from gateway.reading import Clock, Moment
+
+_log = logging.getLogger(__name__)
 
 #: Stands for the hash of bytes that cannot be hashed: nobody knows what the disk holds of them.
 NOT_CONFIRMED = bytes(32)
@@ -123,6 +126,7 @@ class Log:
             body = [name, offset, length, NOT_CONFIRMED, name, "the disk did not confirm it; its entries follow again"]
             self.append(Kind.RECOVERY, body)
         for fault in segments.faults:
+            _log.error("disk-failure %s: %s", segments.directory, fault)
             self.event("disk-failure", ALARM, str(segments.directory), fault)
         segments.voids.clear()
         segments.faults.clear()
