@@ -110,6 +110,8 @@ class Gateway:
         self._open_log(config)
         policy = _policy(config)
         self._writer = Writer(self._logbook, self._keeper, policy, self._clock, self._wake)
+        if self._state.recovered:
+            self._writer.event("state-lost", WARNING, "state.json", self._state.recovered)
         self._note_config()
         self._supervisor.start("commit", self._writer.run_commits, limit_s=WRITER_LIMIT_S)
         self._supervisor.start("checkpoint", self._writer.run_checkpoints, limit_s=WRITER_LIMIT_S)
