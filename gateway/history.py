@@ -1,4 +1,4 @@
-"""What the log itself remembers of the meters: read at the start, so that a restart forgets no counter."""
+"""What is remembered from before: read at the start, so that a restart forgets no counter."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from gateway.reading import MeterDescription, Scaled
 
 #: Newest entries that are looked at.
 LOOK_BACK = 512
+SHA256_BYTES = 32
 
 
 def last_values(log: Log) -> dict[str, dict[str, Scaled]]:
-    """Newest values by meter and point, as far as the newest entries hold them."""
+    """Newest values by meter and point, as far as the newest entries hold them. Raises TamperError, LogUnavailable."""
     known: dict[str, dict[str, Scaled]] = {}
     described: dict[int, MeterDescription | None] = {}
     for entry in log.last_entries(LOOK_BACK):
@@ -41,3 +42,12 @@ def values(meter: MeterDescription, entry: Entry) -> dict[str, Scaled]:
     """Values by point name of a reading entry."""
     points = zip(meter.points, points_of(entry.body), strict=False)
     return {spec.name: point.value for spec, point in points if point.value is not None}
+
+
+def digest_of(remembered: object) -> bytes:
+    """The SHA-256 that the state file remembers in hex; empty for anything else that may stand there."""
+    try:
+        digest = bytes.fromhex(remembered) if isinstance(remembered, str) else b""
+    except ValueError:
+        return b""
+    return digest if len(digest) == SHA256_BYTES else b""

@@ -10,28 +10,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import logging
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway import describe, durable, memory, notify, status
+from gateway import describe, durable, memory, notify, retained, status
 from gateway.clock import boot_id
 from gateway.config.model import Config
-from gateway.errors import ConfigError, GatewayError, UnavailableError
-from gateway.history import last_values
+from gateway.errors import ConfigError, GatewayError, TamperError, UnavailableError
+from gateway.history import digest_of, last_values
 from gateway.keeper import KeyKeeper
 from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind
 from gateway.log.log import Declared, Found, Log, open_log, shut_down
 from gateway.outbox import Outbox
 from gateway.poller import MeterHealth, Poller
-from gateway.reading import Bus, Clock
+from gateway.reading import Bus, Clock, Scaled
 from gateway.sink import Sink
 from gateway.state import State
-from gateway.task import Progress, Supervisor
+from gateway.task import Supervisor
 from gateway.watch import feed_watchdog, watch_clock, watch_disk
 from gateway.writer import Policy, Writer
 
@@ -64,6 +62,7 @@ class Gateway:
         self.config = config
         self.stopping = asyncio.Event()
         self.started = asyncio.Event()
+        self.reload_wanted = asyncio.Event()
         self._workshop = workshop
         self._keeper = keeper
         self._clock = workshop.clock
@@ -117,8 +116,9 @@ class Gateway:
         self._supervisor.start("checkpoint", self._writer.run_checkpoints, limit_s=WRITER_LIMIT_S)
         self._supervisor.start("clock", lambda _progress: watch_clock(self._clock, self._writer))
         self._supervisor.start("disk", lambda _progress: watch_disk(config.state_dir, self._free_mb, self._writer))
-        await self._start_parts(config, await self._workshop.buses(config), self._make_sinks(config))
+        await self._start_parts(config, await self._workshop.buses(config), self._workshop.sinks(config, self._logbook))
         self._server = await status.serve(config.state_dir, self.describe)
+        self._supervisor.start("reload", lambda _progress: self._reloads())
         self._supervisor.start("watchdog", lambda _progress: feed_watchdog(self._supervisor))
 
     def _open_log(self, config: Config) -> None:
@@ -146,16 +146,25 @@ class Gateway:
 
     def _note_config(self) -> None:
         """Appends a config entry when the config is another one than at the last start or reload."""
-        old = self._state.get("config", "sha256") or ""
-        if old != self.config.digest.hex():
-            self._writer.append(Kind.CONFIG, [self.config.digest, bytes.fromhex(old)], urgent=True)
-            self._state.set("config", "sha256", self.config.digest.hex())
+        new, old = self.config.digest, digest_of(self._state.get("config", "sha256"))
+        if old == new:
+            return
+        try:
+            self._writer.append(Kind.CONFIG, [new, old], urgent=True)
+            self._state.set("config", "sha256", new.hex())
+        except UnavailableError as error:
+            # A disk that takes nothing keeps no meter from being read; the next start notes the config.
+            _log.error("the config could not be noted: %s", error)
 
-    def _make_sinks(self, config: Config) -> Sequence[Sink]:
-        return self._workshop.sinks(config, self._logbook)
+    def _last_values(self) -> dict[str, dict[str, Scaled]]:
+        try:
+            return last_values(self._logbook)
+        except (TamperError, UnavailableError) as error:
+            self._writer.event("log-changed", ALARM, self._logbook.origin, str(error))
+            return {}
 
     async def _start_parts(self, config: Config, buses: Sequence[Bus], sinks: Sequence[Sink]) -> None:
-        known = last_values(self._logbook)
+        known = self._last_values()
         periods = {meter.name: meter.every_ms for meter in config.meters}
         self._buses = buses
         self._outboxes = [
@@ -163,7 +172,7 @@ class Gateway:
             for sink in sinks
         ]
         for outbox in self._outboxes:
-            self._supervisor.start(f"channel {outbox.status.name}", partial(_deliver, outbox))
+            self._supervisor.start(f"channel {outbox.status.name}", lambda _progress, outbox=outbox: outbox.run())
         for meter in (meter for bus in buses for meter in bus.meters):
             name = meter.description.name
             poller = Poller(meter, periods[name], self._writer, self._clock, self._meter_changed, known.get(name))
@@ -178,11 +187,16 @@ class Gateway:
         self._buses, self.pollers = (), []
 
     async def _stop_channels(self) -> None:
-        farewell = {f"meter/{meter.name}/status": _json({"state": "offline"}) for meter in self.config.meters}
-        farewell["status"] = self._status("offline")
+        farewell = retained.meter_states(self.config.meters, "offline") | {"status": self._status("offline")}
         await asyncio.gather(*(outbox.close(farewell) for outbox in self._outboxes))
         await self._supervisor.stop(*(f"channel {outbox.status.name}" for outbox in self._outboxes))
         self._outboxes = []
+
+    async def _reloads(self) -> None:
+        while True:
+            await self.reload_wanted.wait()
+            self.reload_wanted.clear()
+            await self.reload()
 
     async def reload(self) -> None:
         """Takes the config file as it is now, whole, or keeps the one that runs and says why."""
@@ -190,7 +204,7 @@ class Gateway:
         try:
             config = await asyncio.to_thread(self._workshop.load, self.config.path)
             _require_same_log(self.config, config)
-            sinks = self._make_sinks(config)
+            sinks = self._workshop.sinks(config, self._logbook)
             buses = await self._workshop.buses(config)
         except GatewayError as error:
             _log.error("the config is not taken, the one before stays in force:\n%s", error)
@@ -207,6 +221,7 @@ class Gateway:
         notify.ready(f"{len(self.pollers)} meters, {len(self._outboxes)} channels")
 
     async def _stop(self) -> None:
+        await self._supervisor.stop("reload")
         await self._stop_parts()
         await self._supervisor.stop("commit", "checkpoint", "clock", "disk")
         # First, so that a fight with the disk that is under way is over before the last entries.
@@ -232,21 +247,18 @@ class Gateway:
 
     def _meter_changed(self, health: MeterHealth) -> None:
         for outbox in self._outboxes:
-            outbox.set_status(f"meter/{health.name}/status", _meter_status(health))
+            outbox.set_status(f"meter/{health.name}/status", retained.meter_status(health))
 
     def _retained(self, config: Config) -> dict[str, bytes]:
-        retained = {f"meter/{meter.name}/status": _json({"state": "unknown"}) for meter in config.meters}
-        return {"status": self._status("online"), **retained}
+        return retained.meter_states(config.meters, "unknown") | {"status": self._status("online")}
 
     def _status(self, state: str) -> bytes:
-        return _json(
-            {
-                "state": state,
-                "origin": self._logbook.origin,
-                "software": self._workshop.software,
-                "since_ms": self._started_ms,
-                "vkeys": list(self._keeper.vkeys()),
-            }
+        return retained.gateway_status(
+            state=state,
+            origin=self._logbook.origin,
+            software=self._workshop.software,
+            since_ms=self._started_ms,
+            vkeys=self._keeper.vkeys(),
         )
 
     def _free_mb(self) -> int:
@@ -269,10 +281,6 @@ class Gateway:
         }
 
 
-async def _deliver(outbox: Outbox, _progress: Progress) -> None:
-    await outbox.run()
-
-
 def _policy(config: Config) -> Policy:
     return Policy(
         commit_ms=config.log.commit.ms,
@@ -286,11 +294,3 @@ def _require_same_log(old: Config, new: Config) -> None:
     for name in ("origin", "state_dir", "key"):
         if getattr(old, name) != getattr(new, name):
             raise ConfigError(f"{new.path}: {name} cannot change while the gateway runs; restart it")
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _meter_status(health: MeterHealth) -> bytes:
-    return _json({"state": health.state, "model": health.model, "error": health.error, "last_seq": health.last_seq})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from gateway import describe, notify
-from gateway.clock import StepDetector
+from gateway.clock import Step, StepDetector
+from gateway.errors import LogUnavailable
 from gateway.log.entry import ALARM, Kind
 from gateway.reading import Clock
 from gateway.task import Supervisor
@@ -17,16 +20,23 @@ from gateway.writer import Writer
 _log = logging.getLogger(__name__)
 CLOCK_S = 1.0
 DISK_S = 60.0
+STEPS_MAX = 16
 
 
 async def watch_clock(clock: Clock, writer: Writer) -> None:
     """Appends a clock-step entry when the wall clock was set."""
     detector = StepDetector(clock)
+    #: Steps that the log has not taken yet; the newest few, should it take none for long.
+    steps: deque[Step] = deque(maxlen=STEPS_MAX)
     while True:
         await asyncio.sleep(CLOCK_S)
         step = detector.look()
         if step is not None:
-            writer.append(Kind.CLOCK_STEP, [step.expected_ms, step.found_ms, "system clock"], urgent=True)
+            steps.append(step)
+        with contextlib.suppress(LogUnavailable):
+            while steps:
+                writer.append(Kind.CLOCK_STEP, [steps[0].expected_ms, steps[0].found_ms, "system clock"], urgent=True)
+                steps.popleft()
 
 
 async def watch_disk(directory: Path, free_mb: Callable[[], int], writer: Writer) -> None:

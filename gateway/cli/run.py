@@ -47,16 +47,7 @@ async def _run(gateway: Gateway, *, watch: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, gateway.stopping.set)
-    reloads: set[asyncio.Task[None]] = set()
-
-    def reload() -> None:
-        # One at a time; a second SIGHUP while one is under way would read the same file.
-        if not reloads:
-            task = loop.create_task(gateway.reload())
-            reloads.add(task)
-            task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload_wanted.set)
     followers = [loop.create_task(_follow(gateway))] if watch else []
     try:
         await gateway.run()
