@@ -13,6 +13,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,9 +30,9 @@ from gateway.poller import MeterHealth, Poller
 from gateway.reading import Bus, Clock, Scaled
 from gateway.sink import Sink
 from gateway.state import State
-from gateway.task import Supervisor
+from gateway.task import Progress, Supervisor
 from gateway.watch import feed_watchdog, watch_clock, watch_disk
-from gateway.writer import Policy, Writer
+from gateway.writer import Writer, policy_of
 
 _log = logging.getLogger(__name__)
 #: A poll may take this much longer than its period before the watchdog is worried.
@@ -107,7 +108,7 @@ class Gateway:
         self._state = State(config.state_dir / "state.json")
         self._keeper.open(first_start=not (config.state_dir / "log").exists())
         self._open_log(config)
-        policy = _policy(config)
+        policy = policy_of(config.log)
         self._writer = Writer(self._logbook, self._keeper, policy, self._clock, self._wake)
         if self._state.recovered:
             self._writer.event("state-lost", WARNING, "state.json", self._state.recovered)
@@ -172,7 +173,7 @@ class Gateway:
             for sink in sinks
         ]
         for outbox in self._outboxes:
-            self._supervisor.start(f"channel {outbox.status.name}", lambda _progress, outbox=outbox: outbox.run())
+            self._supervisor.start(f"channel {outbox.status.name}", partial(_deliver, outbox))
         for meter in (meter for bus in buses for meter in bus.meters):
             name = meter.description.name
             poller = Poller(meter, periods[name], self._writer, self._clock, self._meter_changed, known.get(name))
@@ -213,7 +214,7 @@ class Gateway:
             await self._stop_parts()
             await self._stop_channels()
             self.config = config
-            self._writer.policy = _policy(config)
+            self._writer.policy = policy_of(config.log)
             self._note_config()
             await self._start_parts(config, buses, sinks)
             self._writer.event("config-taken", INFORMATION, str(config.path), f"{len(self.pollers)} meters")
@@ -281,13 +282,8 @@ class Gateway:
         }
 
 
-def _policy(config: Config) -> Policy:
-    return Policy(
-        commit_ms=config.log.commit.ms,
-        commit_entries=config.log.commit.entries,
-        checkpoint_ms=config.log.checkpoint.ms,
-        checkpoint_entries=config.log.checkpoint.entries,
-    )
+async def _deliver(outbox: Outbox, _progress: Progress) -> None:
+    await outbox.run()
 
 
 def _require_same_log(old: Config, new: Config) -> None:

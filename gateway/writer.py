@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.config.model import LogConfig
 from gateway.errors import LogUnavailable, SignerError
 from gateway.log.entry import ALARM, INFORMATION, Kind
 from gateway.log.log import Appended, Log
@@ -49,6 +50,16 @@ class Policy:
     commit_entries: int
     checkpoint_ms: int
     checkpoint_entries: int
+
+
+def policy_of(log: LogConfig) -> Policy:
+    """What the config says of it."""
+    return Policy(
+        commit_ms=log.commit.ms,
+        commit_entries=log.commit.entries,
+        checkpoint_ms=log.checkpoint.ms,
+        checkpoint_entries=log.checkpoint.entries,
+    )
 
 
 @dataclass(slots=True, kw_only=True)
