@@ -125,7 +125,7 @@ def parse(data: bytes) -> list[Any]:
         raise MalformedError(f"an entry of {len(data)} bytes; at most {MAX_ENTRY} are allowed")
     try:
         items = cbor2.loads(data)
-    except (cbor2.CBORError, ValueError, OverflowError, TypeError, RecursionError) as error:
+    except (cbor2.CBORError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
         raise MalformedError(f"an entry that is not CBOR: {error}") from error
     _check(items)
     # Types are checked first: what is left has one encoding, and this comparison finds all others.
