@@ -210,7 +210,12 @@ class RunningGateway:
         return self._end(signal.SIGTERM)
 
     def kill(self) -> int:
-        """SIGKILL."""
+        """SIGKILL, also to the prefix, which may be holding the gateway still."""
+        assert self._process is not None
+        if self._prefix and self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            self._process.kill()
+            return self.wait_end()
         return self._end(signal.SIGKILL)
 
     def reload(self) -> str:
