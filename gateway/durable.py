@@ -107,6 +107,19 @@ def preallocate(path: Path, head: bytes, size: int) -> int:
     A later write inside it needs no new block and no metadata, so it can neither meet a full disk nor cost more
     than its own bytes. A crash leaves no *path*, or all of it. Raises OSError; no *path* is then left.
     """
+    fd = preallocate_unnamed(path, head, size)
+    try:
+        sync_directory(path.parent)
+    except OSError:
+        os.close(fd)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise
+    return fd
+
+
+def preallocate_unnamed(path: Path, head: bytes, size: int) -> int:
+    """As ``preallocate``, but a power cut may leave no *path*: for a file renamed once more before it counts."""
     temporary = path.with_name(f".{path.name}.tmp")
     fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
@@ -115,7 +128,6 @@ def preallocate(path: Path, head: bytes, size: int) -> int:
             write_all(fd, _ZEROES[: min(len(_ZEROES), size - offset)], offset)
         os.fsync(fd)
         temporary.rename(path)
-        sync_directory(path.parent)
     except OSError:
         os.close(fd)
         with contextlib.suppress(OSError):

@@ -131,12 +131,16 @@ def test_lost_sectors_are_torn_and_never_changed(tmp_path: Path, sizes: list[int
         assert len(loaded(tmp_path, bytes(data)).entries) >= 2
 
 
-def test_gaps_are_noted_where_sectors_may_be_missing(tmp_path: Path) -> None:
-    """A block that ends with lost sectors looks like padding, so the place is noted for the chain to decide."""
-    data = bytearray(segment(commit(*[SECTOR] * 12)))
-    data[BLOCK + 5 * SECTOR : BLOCK + 8 * SECTOR] = bytes(3 * SECTOR)
-    contents = loaded(tmp_path, bytes(data))
-    assert (len(contents.entries), contents.fault, contents.gaps) == (9, None, {5})
+@pytest.mark.parametrize("place", range(8))
+def test_a_changed_head_at_the_start_of_a_commit_is_not_torn(tmp_path: Path, place: int) -> None:
+    """Padding before a commit is no excuse for a changed byte in its first head."""
+    data = bytearray(segment(commit(200), commit(700, 200, start=3)))
+    for value in range(1, 256):
+        changed = bytearray(data)
+        changed[2 * BLOCK + place] ^= value
+        fault = fault_of(tmp_path, bytes(changed))
+        assert fault is not None
+        assert not fault.torn
 
 
 def test_a_lost_block_in_the_middle_is_torn(tmp_path: Path) -> None:

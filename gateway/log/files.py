@@ -69,7 +69,8 @@ class SegmentFiles:
 
     def _make_spare(self) -> None:
         try:
-            os.close(durable.preallocate(self._spare, b"", self.segment_bytes))
+            # Its name need not last: it gets another, and that one is synced with the first commit.
+            os.close(durable.preallocate_unnamed(self._spare, b"", self.segment_bytes))
         except OSError:
             self.full_disk = True
             raise

@@ -21,9 +21,10 @@ empty]. ``E`` frames hold entries (see ``gateway.log.entry``) in seq order, ``C`
 commit was never confirmed by the disk, and it stands again in the next file.
 
 Torn or changed: a disk loses whole sectors of 512 bytes of what it has not confirmed, and a lost sector reads as the
-zeroes that were there. So a frame is torn when a sector that should hold part of it is zero from there on, or when it
-stands at the start of a block whose predecessor ends in zeroes that begin with a sector: what they replace may reach
-into it. Any other deviation is a change of bytes that had been written.
+zeroes that were there, or as what was written to it before. So a frame is torn when a sector that should hold part of
+it is zero from there on; and bytes at the start of a block, behind zeroes, are torn unless they are the head of a frame
+but for one byte, since a lost frame may have reached into them. Any other deviation is a change of bytes that had been
+written.
 """
 
 from __future__ import annotations
@@ -84,15 +85,16 @@ def frames(data: bytes, offset: int = 0, *, window: bool = False) -> Iterator[tu
             _require_zero(data, offset, min(block_end(offset + 1), size), "bytes between two commits")
             if offset % BLOCK == 0:
                 raise FrameError(offset, "a lost block before written ones", torn=_torn(data, offset, size))
-            gap = block_end(offset) if offset % SECTOR == 0 else -1
-            offset = block_end(offset)
+            gap = offset = block_end(offset)
             continue
         end = offset + 8 + length
         known = check == _SALT ^ kind ^ (length >> 8) ^ (length & 0xFF) and kind in _TYPES
         if window and known and end > size:
             return
         if not known or end > size:
-            raise FrameError(offset, "a frame head that was changed", torn=offset == gap)
+            raise FrameError(
+                offset, "a frame head that was changed", torn=offset == gap and _may_continue(data, offset)
+            )
         payload = data[offset + 8 : end]
         if crc32(payload) != checksum:
             raise FrameError(offset, "a frame whose checksum does not fit", torn=_lost_sector(data, offset, end))
@@ -101,6 +103,25 @@ def frames(data: bytes, offset: int = 0, *, window: bool = False) -> Iterator[tu
         offset = padded
         if end != padded and data[end:padded] != _PADDING[end & 7]:
             raise FrameError(end, "bytes behind a frame", torn=_torn(data, end, padded))
+
+
+def _may_continue(data: bytes, offset: int) -> bool:
+    """Whether the bytes at *offset* may belong to a frame that began in lost bytes before them."""
+    end = block_end(offset + 1)
+    stray = end - offset - data.count(0, offset, end)
+    return stray >= _STRAY and not _was_head(data, offset)
+
+
+def _was_head(data: bytes, offset: int) -> bool:
+    """Whether a frame stands at *offset* with one of the first four bytes of its head changed."""
+    kind, high, low, check = data[offset : offset + 4]
+    change = _SALT ^ kind ^ high ^ low ^ check
+    checksum = data[offset + 4 : offset + 8]
+    for head in ((kind ^ change, high, low), (kind, high ^ change, low), (kind, high, low ^ change), (kind, high, low)):
+        payload = data[offset + 8 : offset + 8 + head[1] * 256 + head[2]]
+        if head[0] in _TYPES and crc32(payload).to_bytes(4, "big") == checksum:
+            return True
+    return False
 
 
 def _is_zero(data: bytes, start: int, end: int) -> bool:

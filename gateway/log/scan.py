@@ -16,7 +16,7 @@ import cbor2
 
 from gateway.errors import MalformedError
 from gateway.log.entry import follows, parse
-from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, HEADER, SECTOR, FrameError, block_end, frames
+from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, HEADER, FrameError, block_end, frames
 from gateway.log.tree import HASH_SIZE, Frontier, leaf_hash
 
 HEADER_VERSION = 1
@@ -51,7 +51,7 @@ def decode_header(payload: bytes) -> Header:
         items: Any = cbor2.loads(payload)
         version, origin, first_seq, prev, edge, note = items
         header = Header(origin=origin, first_seq=first_seq, prev=prev, edge=tuple(edge), note=note)
-    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (cbor2.CBORError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
         raise MalformedError(f"a segment header that is not readable: {error}") from error
     types = [type(item) for item in (version, origin, first_seq, prev, note, *edge)]
     sound = types == [int, str, int, bytes, bytes] + [bytes] * len(edge) and len(prev) == HASH_SIZE
@@ -86,8 +86,6 @@ class Contents:
     #: Offset behind the last good frame.
     end: int
     fault: FrameError | None
-    #: Numbers of entries of this file that zeroes from the start of a sector precede: lost sectors may have been there.
-    gaps: set[int]
 
     @property
     def next_seq(self) -> int:
@@ -95,8 +93,11 @@ class Contents:
         return self.header.first_seq + len(self.entries)
 
     def cut(self, index: int, reason: str) -> None:
-        """Declares the entry of that number, and all behind it, a deviation."""
-        self.fault = FrameError(self.offsets[index], reason, torn=index in self.gaps)
+        """Declares the entry of that number, and all behind it, a deviation.
+
+        At the start of a block it is torn: lost frames before it look like the padding of a commit.
+        """
+        self.fault = FrameError(self.offsets[index], reason, torn=self.offsets[index] % BLOCK == 0)
         self.end = self.offsets[index]
         del self.entries[index:], self.offsets[index:]
         self.notes = [(size, note) for size, note in self.notes if size <= self.next_seq]
@@ -118,7 +119,7 @@ def load(path: Path) -> Contents:
     except MalformedError as error:
         raise FrameError(0, str(error), torn=False) from error
     end = block_end(end)
-    contents = Contents(path=path, header=header, entries=[], offsets=[], notes=[], end=end, fault=None, gaps=set())
+    contents = Contents(path=path, header=header, entries=[], offsets=[], notes=[], end=end, fault=None)
     try:
         _fill(contents, walk)
     except FrameError as error:
@@ -129,8 +130,6 @@ def load(path: Path) -> Contents:
 def _fill(contents: Contents, walk: Iterator[tuple[int, bytes, int, int]]) -> None:
     entries, offsets = contents.entries, contents.offsets
     for kind, payload, offset, end in walk:
-        if not offset % BLOCK and not contents.end % SECTOR and offset != contents.end:
-            contents.gaps.add(len(entries))
         if kind == ENTRY:
             entries.append(payload)
             offsets.append(offset)
@@ -144,7 +143,7 @@ def _fill(contents: Contents, walk: Iterator[tuple[int, bytes, int, int]]) -> No
 def load_chained(path: Path) -> Contents:
     """As ``load``; the first entry that does not follow the one before is a deviation too.
 
-    A disk may have lost a sector that ended with a frame, which leaves no trace in the frames themselves.
+    A disk may have lost the frames at the end of a block, which leaves no trace in the frames themselves.
     """
     contents = load(path)
     prev, seq = contents.header.prev, contents.header.first_seq

@@ -104,7 +104,8 @@ def take_survey(directory: Path, signed: Callable[[str], int]) -> Survey:
             survey.loose.append((path, contents.fault))
             continue
         if survey.chain and not _leads_to(contents, survey.chain[-1]):
-            survey.loosen(FrameError(0, f"{path.name} before it breaks off", torn=_is_torn(contents)))
+            short = contents.next_seq < survey.chain[-1].header.first_seq
+            survey.loosen(FrameError(0, f"{path.name} before it breaks off", torn=short and _is_torn(contents)))
         survey.chain.append(contents)
         vouched = max(survey.signed_size, signed(contents.header.origin)) > start
         if (vouched and survey.chain[0].entries) or len(survey.chain) > MAX_LINKS:

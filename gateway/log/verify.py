@@ -18,6 +18,7 @@ from gateway.errors import ConfigError, MalformedError, TamperError
 from gateway.log.frame import FrameError
 from gateway.log.note import Checkpoint, parse_checkpoint
 from gateway.log.scan import Contents, extend_tree, load, load_chained, notes_behind, segment_name, segment_starts
+from gateway.log.survey import take_survey
 from gateway.log.tile_reader import read_entries
 from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, Demands, Report, Walk, wrong_root
 
@@ -54,7 +55,7 @@ def verify_segments(
     """
     walk = Walk(demands=demands)
     try:
-        fault = _walk_segments(directory, walk, progress)
+        fault = _walk_segments(directory, walk, signed_size, progress)
         _require_size(walk, max(signed_size, walk.signed_size), fault)
     except TamperError as error:
         return walk.report(TAMPERED, error.seq, str(error))
@@ -99,9 +100,10 @@ def _require_size(walk: Walk, signed_size: int, fault: FrameError | None) -> Non
         )
 
 
-def _walk_segments(directory: Path, walk: Walk, progress: Callable[[int], None]) -> FrameError | None:
+def _walk_segments(directory: Path, walk: Walk, signed_size: int, progress: Callable[[int], None]) -> FrameError | None:
     """Goes through all segments; returns the deviation behind the last entry, if there is one."""
-    starts = segment_starts(directory)
+    loose = _torn_away(directory, signed_size)
+    starts = [start for start in segment_starts(directory) if directory / segment_name(start) not in dict(loose)]
     if not starts or starts[0] != 0:
         raise TamperError(f"{directory} does not hold the segment of entry 0", seq=0)
     following = _loaded(directory, starts[0], newest=len(starts) == 1)
@@ -122,11 +124,22 @@ def _walk_segments(directory: Path, walk: Walk, progress: Callable[[int], None])
             void.append((contents.path.name, surplus, end))
         progress(walk.tree.size)
     _account(void, walk)
-    if contents.fault is not None:
-        _notice_signatures(contents, walk)
+    deviations = [*loose, *([(contents.path, contents.fault)] if contents.fault is not None else [])]
+    for path, fault in deviations:
+        _notice_signatures(notes_behind(path, fault.offset), walk)
+    last_fault = deviations[-1][1] if deviations else None
     if missing := [size for size in roots if size > walk.tree.size]:
-        _require_size(walk, max(missing), contents.fault)
-    return contents.fault
+        _require_size(walk, max(missing), last_fault)
+    return last_fault
+
+
+def _torn_away(directory: Path, signed_size: int) -> list[tuple[Path, FrameError]]:
+    """The newest segments where a power cut left nothing for them to stand on, newest first."""
+    for _ in range(_LOOKS):
+        loose = take_survey(directory, lambda _origin: signed_size).loose
+        if not loose:
+            break
+    return loose if all(fault.torn for _, fault in loose) else []
 
 
 def _loaded(directory: Path, start: int, *, newest: bool) -> Contents:
@@ -161,10 +174,9 @@ def _root_at(directory: Path, size: int) -> bytes:
     return tree.root()
 
 
-def _notice_signatures(contents: Contents, walk: Walk) -> None:
+def _notice_signatures(notes: list[bytes], walk: Walk) -> None:
     """Checkpoints behind a deviation tell how much was signed; a torn tail never was."""
-    assert contents.fault is not None
-    for note in notes_behind(contents.path, contents.fault.offset):
+    for note in notes:
         try:
             walk.signed_size = max(walk.signed_size, walk.checkpoint(note, walk.tree.size, counted=False).size)
         except TamperError:

@@ -79,7 +79,10 @@ class Walk:
         seq, prev, leaves = self.tree.size, self.prev, []
         recovery = int(Kind.RECOVERY)
         for data in batch:
-            _, kind, said, before, _, _, _, _, _, body = _parsed(data, seq)
+            try:
+                _, kind, said, before, _, _, _, _, _, body = parse(data)
+            except MalformedError as error:
+                raise TamperError(f"entry {seq}: {error}", seq=seq) from error
             if said != seq:
                 raise TamperError(f"entry {seq} says that it is entry {said}", seq=seq)
             if before != prev:
