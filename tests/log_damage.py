@@ -46,3 +46,20 @@ def restart(tmp_path: Path) -> Station:
     made = Station(tmp_path, segment_bytes=64 * 1024)
     made.start()
     return made
+
+
+def kinds(station: Station) -> list[str]:
+    """What the log says of itself: event codes, and the kinds of all that is no event and no reading."""
+    found = [decode(data) for data in station.entries()]
+    return [
+        entry.body[0] if entry.kind is Kind.EVENT else entry.kind.text
+        for entry in found
+        if entry.kind is not Kind.READING
+    ]
+
+
+def signs_intact(station: Station) -> None:
+    """The log can be signed, and verifies."""
+    station.sign()
+    report = station.verify()
+    assert report.verdict == "intact", report

@@ -13,13 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import LogUnavailable
-from gateway.log.entry import Kind, decode
 from gateway.log.tree import leaf_hash
 from gateway.log.verify import Demands, verify_segments
+from tests.log_damage import kinds, restart, signs_intact
 from tests.log_dir import KEY, Station
 from tests.parts import ROOT, need
-from tests.small_disks import KB, ext4, fill, tmpfs
 
 KILLS = int(os.environ.get("LOG_KILLS", "30"))
 
@@ -76,33 +74,11 @@ def written(state: Path, *work: int, under: tuple[str, ...] = ()) -> Told:
     return told
 
 
-def restarted(state: Path) -> Station:
-    station = Station(state, segment_bytes=64 * KB)
-    station.start()
-    return station
-
-
 def holds(station: Station, appended: dict[int, str]) -> None:
     """All entries that were said to be appended are there, byte for byte."""
     hashes = [leaf_hash(data).hex() for data in station.entries()]
     for seq, digest in appended.items():
         assert hashes[seq] == digest, f"entry {seq}"
-
-
-def kinds(station: Station) -> list[str]:
-    """What the log says of itself: event codes, and the kinds of all that is no event and no reading."""
-    found = [decode(data) for data in station.entries()]
-    return [
-        entry.body[0] if entry.kind is Kind.EVENT else entry.kind.text
-        for entry in found
-        if entry.kind is not Kind.READING
-    ]
-
-
-def intact(station: Station) -> None:
-    station.sign()
-    report = station.verify()
-    assert report.verdict == "intact", report
 
 
 def test_a_killed_writer_loses_nothing_that_it_said(tmp_path: Path) -> None:
@@ -129,10 +105,10 @@ def test_a_killed_writer_loses_nothing_that_it_said(tmp_path: Path) -> None:
         report = verify_segments(tmp_path / "log", Demands(keys=[KEY]), signed_size=told.signed)
         assert report.verdict in ("intact", "torn", "unsigned"), f"kill {number}: {report}"
         assert report.size > max(appended, default=-1)
-    station = restarted(tmp_path)
+    station = restart(tmp_path)
     holds(station, appended)
     assert station.log.origin == KEY.name
-    intact(station)
+    signs_intact(station)
 
 
 @pytest.mark.parametrize("failing", ["3", "1", "5+4"])
@@ -143,7 +119,7 @@ def test_a_failed_fdatasync_gives_up_the_segment(tmp_path: Path, failing: str) -
     told = written(tmp_path, 12, 10, 0, under=inject)
     assert not told.refused
     assert "(INJECTED)" in (tmp_path / "trace").read_text()
-    station = restarted(tmp_path)
+    station = restart(tmp_path)
     assert station.found.closed is None
     holds(station, told.appended)
     assert told.durable <= station.log.size
@@ -151,7 +127,7 @@ def test_a_failed_fdatasync_gives_up_the_segment(tmp_path: Path, failing: str) -
     found = kinds(station)
     assert "disk-failure" in found
     assert found.count("recovery") >= (0 if failing == "1" else 1)
-    intact(station)
+    signs_intact(station)
 
 
 def test_a_disk_that_confirms_nothing_refuses_until_it_is_back(tmp_path: Path) -> None:
@@ -162,13 +138,13 @@ def test_a_disk_that_confirms_nothing_refuses_until_it_is_back(tmp_path: Path) -
     told = written(tmp_path, 12, 10, 0, 1, under=inject)
     assert any("confirms nothing" in text for text in told.refused)
     assert any("takes no entry" in text for text in told.refused)
-    station = restarted(tmp_path)
+    station = restart(tmp_path)
     holds(station, told.appended)
     # Behind the last entry that was told stand only what the log itself had to say, and this start's own entry.
     assert told.durable > max(told.appended)
     assert told.durable == station.log.size - 1
     assert "disk-failure" in kinds(station)
-    intact(station)
+    signs_intact(station)
 
 
 def test_a_failed_write_gives_up_the_segment(tmp_path: Path) -> None:
@@ -177,105 +153,7 @@ def test_a_failed_write_gives_up_the_segment(tmp_path: Path) -> None:
     inject = (strace, "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", "inject=pwrite64:error=EIO:when=40")
     told = written(tmp_path, 12, 10, 0, under=inject)
     assert any("cannot be written" in text for text in told.refused)
-    station = restarted(tmp_path)
+    station = restart(tmp_path)
     holds(station, told.appended)
     assert "disk-failure" in kinds(station)
-    intact(station)
-
-
-@pytest.fixture(params=["tmpfs", "ext4"])
-def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A mounted file system of a few MiB."""
-    if request.param == "tmpfs":
-        with tmpfs(tmp_path / "disk", 2048 * KB) as path:
-            yield path
-    else:
-        with ext4(tmp_path / "image", 8192 * KB) as disk:
-            yield disk.path
-
-
-def test_a_full_disk_takes_alarms_to_the_end(small_disk: Path) -> None:
-    """Readings stop with a clear error while there is room for alarms and checkpoints; freed space is used at once."""
-    station = restarted(small_disk / "state")
-    station.read_meter(20)
-    station.log.commit()
-    station.sign()
-    ballast = fill(small_disk)
-    with pytest.raises(LogUnavailable, match="No space left"):
-        station.log.prepare()
-    with pytest.raises(LogUnavailable, match="No space left"):
-        station.read_meter(5000)
-    refused_at = station.log.size
-    for _ in range(20):
-        station.log.event("disk-full", 2, "log", "no room for readings")
-    assert station.log.commit() == station.log.size == refused_at + 20
-    station.sign()
-    with pytest.raises(LogUnavailable):
-        station.read_meter()
-    ballast.unlink()
-    station.log.prepare()
-    station.read_meter(2000)
-    assert station.log.commit() == refused_at + 2020
-    intact(station)
-    station.log.close()
-
-
-def test_a_disk_that_is_full_when_the_segment_fails_is_waited_for(tmp_path: Path) -> None:
-    """No room for the entries of a segment that was given up: they wait in memory, and are there when there is room."""
-    with ext4(tmp_path / "image", 8192 * KB) as disk:
-        station = restarted(disk.path / "state")
-        station.read_meter(20)
-        station.log.commit()
-        station.read_meter(7)
-        ballast = fill(disk.path)
-        station.log._segments._failed = True
-        with pytest.raises(LogUnavailable, match="confirms nothing"):
-            station.log.commit()
-        with pytest.raises(LogUnavailable, match="takes no entry"):
-            station.read_meter()
-        assert station.log.durable_size == 22
-        ballast.unlink()
-        assert station.log.commit() > 29
-        assert "disk-failure" in kinds(station)
-        intact(station)
-        station.log.close()
-
-
-def test_a_file_system_that_turned_read_only_keeps_what_was_confirmed(tmp_path: Path) -> None:
-    """The kernel makes ext4 read-only after an error: entries are refused, reads go on, the next mount has all."""
-    with ext4(tmp_path / "image", 8192 * KB) as disk:
-        station = restarted(disk.path / "state")
-        station.read_meter(50)
-        station.log.commit()
-        station.sign()
-        kept = station.entries()
-        disk.abort()
-        with pytest.raises(LogUnavailable, match="Read-only"):
-            station.read_meter(2000)
-        with pytest.raises(LogUnavailable, match="confirms nothing"):
-            station.log.commit()
-        assert station.entries() == kept
-        station.log.close()
-        disk.unmount()
-        disk.mount()
-        again = restarted(disk.path / "state")
-        assert again.entries()[: len(kept)] == kept
-        assert again.found.closed is None
-        intact(again)
-        again.log.close()
-
-
-def test_a_read_only_disk_is_named_at_the_start(tmp_path: Path) -> None:
-    """A start on a read-only disk says so, changes nothing, and works when the disk can be written."""
-    with tmpfs(tmp_path / "disk", 2048 * KB) as path:
-        station = restarted(path / "state")
-        station.read_meter(10)
-        station.stop()
-        subprocess.run(["mount", "-o", "remount,ro", str(path)], check=True)
-        with pytest.raises(LogUnavailable, match="Read-only"):
-            restarted(path / "state")
-        subprocess.run(["mount", "-o", "remount,rw", str(path)], check=True)
-        again = restarted(path / "state")
-        assert again.found.how == "clean"
-        intact(again)
-        again.log.close()
+    signs_intact(station)

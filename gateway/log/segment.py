@@ -35,10 +35,11 @@ _UNSYNCED_SEGMENTS = 4
 class Segments:
     """Appends entries and checkpoint notes to a log directory, and reads entries back.
 
-    ``append`` may be called while another thread is in ``commit``; each is otherwise one caller's.
+    ``append`` may be called while another thread is in ``commit``; each is otherwise one caller's. A *copy* of a
+    log must not hold a recovery entry of its own, so there a failure of the disk is final until the next start.
     """
 
-    def __init__(self, directory: Path, origin: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(self, directory: Path, origin: str, *, segment_bytes: int = SEGMENT_BYTES, copy: bool = False) -> None:
         self.directory = directory
         self.origin = origin
         #: What went wrong on the disk, in words.
@@ -53,6 +54,7 @@ class Segments:
         self._committing = threading.Lock()
         self._files = SegmentFiles(directory, segment_bytes)
         self._reader = SegmentReader(directory, self._files.starts)
+        self._copy = copy
         self._reserve = min(RESERVE, segment_bytes // 4)
         self._fd = -1
         self._offset = self._capacity = 0
@@ -249,6 +251,8 @@ class Segments:
             self._fault(f"the disk did not confirm {segment_name(self._files.starts[-1])}: {error.strerror}")
         self._full += files
         self.close()
+        if self._copy:
+            raise self._refusal()
         try:
             self._give_up()
             self._files.drop_spare()

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.errors import MalformedError, TamperError
 from gateway.log.entry import NO_PREV, Kind, parse
-from gateway.log.note import Checkpoint, of_origin, verify_checkpoint
+from gateway.log.note import Checkpoint, of_origin, parse_checkpoint, verify_checkpoint
 from gateway.log.tree import Frontier, leaf_hash
 from gateway.log.vkey import VerifierKey
 
@@ -111,10 +111,16 @@ class Walk:
     def checkpoint(self, note: bytes, seq: int, *, counted: bool = True) -> Checkpoint:
         """Verifies signatures and origin of a checkpoint that stands before entry *seq*; ``grow`` compares its root."""
         try:
-            checkpoint = verify_checkpoint(note, origin=self.origin, keys=self.keys, quorum=self.demands.quorum)
+            if self.keys:
+                checkpoint = verify_checkpoint(note, origin=self.origin, keys=self.keys, quorum=self.demands.quorum)
+            else:
+                # Nobody was named: the genesis entry is broken, or was written while the key was away.
+                checkpoint = parse_checkpoint(note)
+                if checkpoint.origin != self.origin:
+                    raise TamperError(f"the checkpoint is of the log {checkpoint.origin!r}")
         except (TamperError, MalformedError) as error:
             raise TamperError(f"a checkpoint behind entry {seq - 1}: {error}", seq=seq) from error
-        self.checkpoints += counted
+        self.checkpoints += counted and bool(self.keys)
         return checkpoint
 
     def report(self, verdict: str, first_bad_seq: int | None = None, reason: str | None = None) -> Report:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from gateway import durable
 from gateway.errors import ConfigError, TamperError
+from gateway.log.files import tidy
 from gateway.log.frame import FrameError
 from gateway.log.scan import Contents, extend_tree, load, load_chained, segment_name, segment_starts
 from gateway.log.segment import Segments
@@ -59,11 +60,12 @@ class ReceiverStore:
 
     def _open(self, origin: str | None) -> None:
         """Opens the log in the directory, or begins one; a torn tail, which a power cut leaves, is cut."""
+        tidy(self.directory)
         newest = _newest(self.directory)
         if newest is None:
-            self._segments = Segments.open(self.directory, origin) if origin else None
+            self._segments = Segments(self.directory, origin, copy=True) if origin else None
             return
-        self._segments = Segments(self.directory, newest.header.origin)
+        self._segments = Segments(self.directory, newest.header.origin, copy=True)
         self._segments.resume(newest, segment_starts(self.directory))
 
     @property
