@@ -11,15 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.clock import SystemClock, boot_id
 from gateway.log.entry import Kind
-from gateway.log.log import Declared, Log, open_log
+from tests.backlog import write_backlog
 from tests.far_side import FarSide
 from tests.gate import Gate
 from tests.libmodbus import LibmodbusServer
 from tests.mosquitto import Broker
 from tests.served import load_config, serve
-from tests.whole import DEADLINE_S, ORIGIN, RunningGateway, cli, objects, of_kind, raw_entries
+from tests.whole import DEADLINE_S, RunningGateway, cli, objects, of_kind, raw_entries
 
 TOPIC = "lab/broker"
 BACKLOG = 10_000
@@ -110,7 +109,7 @@ def test_a_broker_away_for_ten_thousand_readings_gets_them_in_order(tmp_path: Pa
     """The backlog comes from the log itself; live readings go on meanwhile and come behind it."""
     with _bench(tmp_path, meters=3) as bench:
         bench.broker.stop()
-        _write_backlog(bench)
+        write_backlog(bench.gateway.state_dir, bench.vkey, BACKLOG)
         bench.gateway.start()
         bench.gateway.wait_status(lambda told: told["sinks"][0]["state"] == "backing-off", "the broker is away")
         assert bench.gateway.status()["sinks"][0]["backlog"] >= BACKLOG
@@ -119,21 +118,6 @@ def test_a_broker_away_for_ten_thousand_readings_gets_them_in_order(tmp_path: Pa
             bench.gateway.wait_status(lambda told: told["sinks"][0]["backlog"] < 40, "the backlog is gone")
             bench.finish(far_side)
         assert not list(of_kind(bench.gateway.entries(), Kind.GAP)), "no live poll was delayed past its next"
-
-
-def _write_backlog(bench: Bench) -> None:
-    declared = Declared(origin=ORIGIN, software="test 1", commit_ms=0, commit_entries=64, vkeys=(bench.vkey,))
-    log, _ = open_log(bench.gateway.state_dir / "log", declared, SystemClock(), boot_id())
-    _append_readings(log)
-    log.commit()
-    log.close()
-
-
-def _append_readings(log: Log) -> None:
-    point = ["import_total", "1-0:1.8.0", "kWh", "fc4 0x0048 f32 abcd scale10 0", 1, -1]
-    definition = log.append(Kind.DEFINITION, ["cellar", "eastron-sdm630", bytes(32), "lan unit 1", [point]]).seq
-    for number in range(BACKLOG):
-        log.append(Kind.READING, [definition, [], [[0, bytes(4), number, -1]]])
 
 
 @pytest.mark.parametrize("how", ["held", "cut"])

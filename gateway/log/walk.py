@@ -111,16 +111,19 @@ class Walk:
     def checkpoint(self, note: bytes, seq: int, *, counted: bool = True) -> Checkpoint:
         """Verifies signatures and origin of a checkpoint that stands before entry *seq*; ``grow`` compares its root."""
         try:
-            if self.keys:
-                checkpoint = verify_checkpoint(note, origin=self.origin, keys=self.keys, quorum=self.demands.quorum)
-            else:
-                # Nobody was named: the genesis entry is broken, or was written while the key was away.
-                checkpoint = parse_checkpoint(note)
-                if checkpoint.origin != self.origin:
-                    raise TamperError(f"the checkpoint is of the log {checkpoint.origin!r}")
+            checkpoint = self._opened(note)
         except (TamperError, MalformedError) as error:
             raise TamperError(f"a checkpoint behind entry {seq - 1}: {error}", seq=seq) from error
         self.checkpoints += counted and bool(self.keys)
+        return checkpoint
+
+    def _opened(self, note: bytes) -> Checkpoint:
+        if self.keys:
+            return verify_checkpoint(note, origin=self.origin, keys=self.keys, quorum=self.demands.quorum)
+        # Nobody was named: the genesis entry is broken, or was written while the key was away.
+        checkpoint = parse_checkpoint(note)
+        if checkpoint.origin != self.origin:
+            raise TamperError(f"the checkpoint is of the log {checkpoint.origin!r}, not of {self.origin!r}")
         return checkpoint
 
     def report(self, verdict: str, first_bad_seq: int | None = None, reason: str | None = None) -> Report:
