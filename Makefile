@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test setup bench check clean peers
+.PHONY: run test setup bench lab check clean peers
 
 setup: $(VENV)/.ready
 
@@ -27,6 +27,10 @@ check: setup
 
 test: setup peers check
 	@$(BIN)/pytest
+
+# The long laboratory: 200 kills of a loaded gateway. Its last result is kept in docs/lab.md.
+lab: setup peers
+	@LAB_KILLS=200 $(BIN)/pytest -q -s tests/test_gateway_kill.py
 
 bench: setup peers
 	@$(BIN)/python -m bench
