@@ -236,7 +236,7 @@ class Gateway:
         self._wake()
         await self._stop_channels()
         self._server.close()
-        await self._supervisor.stop()
+        await self._supervisor.stop_all()
         self._logbook.close()
         self._keeper.close()
         with contextlib.suppress(OSError):

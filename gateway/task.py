@@ -72,10 +72,14 @@ class Supervisor:
         return [name for name, progress in self._progress.items() if not progress.alive()]
 
     async def stop(self, *names: str) -> None:
-        """Cancels these tasks (all without names) and waits for their end."""
-        chosen = [name for name in names or tuple(self._tasks) if name in self._tasks]
+        """Cancels these tasks and waits for their end; a name without a task is passed over."""
+        chosen = [name for name in names if name in self._tasks]
         tasks = [self._tasks.pop(name) for name in chosen]
         for name, task in zip(chosen, tasks, strict=True):
             del self._progress[name]
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop_all(self) -> None:
+        """The same for every task."""
+        await self.stop(*self._tasks)

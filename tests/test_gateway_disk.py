@@ -115,3 +115,26 @@ def test_a_failing_fdatasync_is_an_alarm_in_the_log(tmp_path: Path, config: str,
         assert len(list(of_kind(found, Kind.READING))) + _lost(gateway) >= polls
         _verified(gateway)
         assert not any("Traceback" in line for line in gateway.errors.lines)
+
+
+def test_a_start_on_a_full_disk_reads_the_meters(tmp_path: Path, config: str) -> None:
+    """A changed config cannot be noted and no room can be made, and still the gateway runs, alarmed."""
+    with tmpfs(tmp_path / "disk", 6 * MIB) as disk:
+        gateway = RunningGateway(disk, config)
+        with gateway:
+            gateway.wait_size(50)
+            assert gateway.stop() == 0
+            (gateway.state_dir / "log" / "spare").unlink()
+            gateway.config.write_text(gateway.config.read_text() + "# changed\n")
+            ballast = fill(disk)
+            gateway.start()
+            assert "No space left on device" in _trouble(gateway, "disk")
+            _polling_goes_on(gateway)
+            # A reload can note its config no better, and must not stop the meters.
+            assert "10 meters" in gateway.reload()
+            _polling_goes_on(gateway)
+            ballast.unlink()
+            gateway.wait_status(lambda told: not told["log"]["troubles"], "the trouble is over")
+            assert gateway.stop() == 0
+            _verified(gateway)
+            assert not any("Traceback" in line for line in gateway.errors.lines), gateway.errors.lines

@@ -29,7 +29,7 @@ async def test_a_task_that_fails_starts_again_and_says_why(
         supervisor.start("flaky", flaky)
         async with asyncio.timeout(10):
             await done.wait()
-    await supervisor.stop()
+    await supervisor.stop_all()
     assert runs == [0, 1, 2]
     assert "a fault of ours" in caplog.text
     assert "task flaky failed" in caplog.text
@@ -67,7 +67,7 @@ async def test_a_task_without_progress_is_named() -> None:
     await began.wait()
     assert supervisor.stuck() == ["stuck"]
     assert not supervisor.alive()
-    await supervisor.stop()
+    await supervisor.stop_all()
 
 
 async def test_one_name_is_one_task() -> None:
@@ -80,4 +80,15 @@ async def test_one_name_is_one_task() -> None:
     supervisor.start("meter main", nothing)
     with pytest.raises(ValueError, match="meter main"):
         supervisor.start("meter main", nothing)
-    await supervisor.stop()
+    await supervisor.stop_all()
+
+
+async def test_stopping_no_names_stops_nothing() -> None:
+    """A gateway without a channel stops its channels at a reload: that must not be everything."""
+    supervisor = Supervisor()
+    supervisor.start("one", lambda _progress: asyncio.Event().wait())
+    await supervisor.stop(*())
+    await supervisor.stop("unknown")
+    with pytest.raises(ValueError, match="runs already"):
+        supervisor.start("one", lambda _progress: asyncio.Event().wait())
+    await supervisor.stop_all()
