@@ -83,6 +83,23 @@ def kill_loop(folder: Path, kills: int, seed: int) -> Report:
     return report
 
 
+def kill_first_starts(folder: Path, kills: int, seed: int) -> int:
+    """Kills a gateway that never got far, in one state directory; returns the entries of the life that it then has."""
+    chance = random.Random(seed)
+    with LibmodbusServer(contents=serve("eastron-sdm630").contents) as server:
+        gateway = RunningGateway(folder / "gateway", load_config(server.port, meters=2))
+        for _ in range(kills):
+            gateway.spawn()
+            threading.Event().wait(chance.uniform(0.1, 0.8))
+            gateway.kill()
+            assert not any("Traceback" in line for line in gateway.errors.lines), gateway.errors.lines
+        with gateway:
+            gateway.wait_size(20)
+            assert gateway.stop() == 0
+        assert objects(gateway.cli("log", "verify", "--json"))[0]["ok"]
+        return len(gateway.entries())
+
+
 def _config(modbus_port: int, broker: str) -> str:
     channel = f'channels:\n  - {{name: far, mqtt: "mqtt://{broker}", topic: {TOPIC}}}'
     config = load_config(modbus_port, meters=METERS, rest=channel)
