@@ -55,12 +55,14 @@ def broker_away(folder: Path) -> str:
         stack.enter_context(gateway)
         gateway.wait_status(lambda told: told["sinks"][0]["backlog"] > READINGS, "the backlog", deadline_s=600)
         broker.start()
-        gateway.wait_status(lambda told: told["sinks"][0]["state"] == "connected", "connected", deadline_s=120)
-        began_s = time.monotonic()
         url = f"mqtt://{broker.url}/{TOPIC}"
         far_side = stack.enter_context(FarSide(url, "--vkey", vkey, "--store", folder / "store"))
+        gateway.wait_status(lambda told: told["sinks"][0]["state"] == "connected", "connected", deadline_s=120)
+        began_s = time.monotonic()
         gateway.wait_status(lambda told: told["sinks"][0]["backlog"] < 100, "the backlog is gone")
         drained_s = time.monotonic() - began_s
+        # What was sent before it had subscribed it can only ask for while the gateway lives.
+        far_side.verified(gateway.status()["log"]["size"])
         assert gateway.stop() == 0
         entries = gateway.entries()
         far_side.verified(len(entries))
