@@ -9,7 +9,6 @@ import os
 import platform
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -58,9 +57,7 @@ def broker_away(folder: Path) -> str:
         url = f"mqtt://{broker.url}/{TOPIC}"
         far_side = stack.enter_context(FarSide(url, "--vkey", vkey, "--store", folder / "store"))
         gateway.wait_status(lambda told: told["sinks"][0]["state"] == "connected", "connected", deadline_s=120)
-        began_s = time.monotonic()
         gateway.wait_status(lambda told: told["sinks"][0]["backlog"] < 100, "the backlog is gone")
-        drained_s = time.monotonic() - began_s
         # What was sent before it had subscribed it can only ask for while the gateway lives.
         far_side.verified(gateway.status()["log"]["size"])
         assert gateway.stop() == 0
@@ -72,10 +69,7 @@ def broker_away(folder: Path) -> str:
         assert objects(cli("log", "verify", str(folder / "store"), "--vkey", vkey, "--json"))[0]["ok"]
         assert raw_entries(folder / "store") == [entry.data for entry in entries]
     readings = len(list(of_kind(entries, Kind.READING)))
-    return (
-        f"{readings} readings, all at the far side, in order, verified; the backlog was gone {drained_s:.1f} s after "
-        f"the gateway had connected; {missed} polls missed"
-    )
+    return f"{readings} readings, all at the far side, in order, verified; {missed} polls missed"
 
 
 TRIALS: tuple[Callable[[Path], str], ...] = (killed, killed_at_first_start, broker_away)
