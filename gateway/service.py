@@ -79,7 +79,7 @@ class Gateway:
         self._take_lock()
         try:
             await self._start()
-            memory.give_back()
+            memory.settle()
             notify.ready(f"{len(self.pollers)} meters, {len(self._outboxes)} channels")
             self.started.set()
             await self.stopping.wait()
@@ -218,7 +218,7 @@ class Gateway:
             self._note_config()
             await self._start_parts(config, buses, sinks)
             self._writer.event("config-taken", INFORMATION, str(config.path), f"{len(self.pollers)} meters")
-        memory.give_back()
+        memory.settle()
         notify.ready(f"{len(self.pollers)} meters, {len(self._outboxes)} channels")
 
     async def _stop(self) -> None:

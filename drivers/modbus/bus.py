@@ -13,11 +13,10 @@ from types import MappingProxyType
 from drivers.modbus.frame import Request
 from drivers.modbus.meter import MeterSettings, ModbusMeter, Port
 from drivers.modbus.plan import SPARE_RTU, SPARE_TCP
-from drivers.modbus.rtu import RtuLine
 from drivers.modbus.tcp import TcpLine
 from drivers.modbus.transaction import NETWORK_S, Line, Timing, ask
 from drivers.modbus.turns import Turn, Turns
-from drivers.transport import SerialLink, SerialSettings, TcpLink
+from drivers.transport import Link, SerialLink, SerialSettings, TcpLink
 from gateway.errors import ConfigError
 from gateway.reading import Clock
 
@@ -55,12 +54,18 @@ class Kind:
 def _serial(settings: BusSettings) -> Line:
     if settings.serial is None:
         raise ConfigError(f"bus {settings.name}: a serial bus needs a device")
-    return RtuLine(SerialLink(settings.serial), _timing(settings, settings.serial))
+    return _rtu(SerialLink(settings.serial), _timing(settings, settings.serial))
 
 
 def _rtu_over_tcp(settings: BusSettings) -> Line:
     serial = settings.serial or SerialSettings(device="", parity="even")
-    return RtuLine(TcpLink(settings.host, settings.port), _timing(settings, serial, network=True))
+    return _rtu(TcpLink(settings.host, settings.port), _timing(settings, serial, network=True))
+
+
+def _rtu(link: Link, timing: Timing) -> Line:
+    from drivers.modbus.rtu import RtuLine  # late: a gateway on TCP only does without it
+
+    return RtuLine(link, timing)
 
 
 def _tcp(settings: BusSettings) -> Line:

@@ -14,8 +14,8 @@ from gateway.log.scan import segment_name
 #: Readers in flight that are remembered: one per sink and a few more.
 _PLACES = 32
 _NOTES = 256
-#: Read at a time; any frame behind any padding fits into it.
-_WINDOW = 128 * 1024
+#: Read at a time: most often the newest few entries are wanted. Any frame behind any padding fits into the second.
+_WINDOWS = (16 * 1024, 128 * 1024)
 
 
 def note_size(note: bytes) -> int:
@@ -107,9 +107,12 @@ def _frames_from(fd: int, offset: int) -> Iterator[tuple[int, bytes, int]]:
     """(type, payload, offset behind it) of each frame of the file from *offset* on."""
     while True:
         began, base = offset, offset - offset % BLOCK
-        data = os.pread(fd, _WINDOW, base)
-        for kind, payload, _, end in frames(data, offset - base, window=True):
-            offset = base + end
-            yield kind, payload, offset
-        if offset == began:
+        for window in _WINDOWS:
+            data = os.pread(fd, window, base)
+            for kind, payload, _, end in frames(data, began - base, window=True):
+                offset = base + end
+                yield kind, payload, offset
+            if offset != began:
+                break
+        else:
             return
