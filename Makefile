@@ -18,7 +18,7 @@ run: setup
 	@$(BIN)/meter-gateway --config config.example.yaml run --watch
 
 peers:
-	@sh tests/install-peers.sh
+	@PYTHON=$(PYTHON) sh tests/install-peers.sh
 
 check: setup
 	@$(BIN)/ruff check gateway drivers tests bench
@@ -36,4 +36,4 @@ bench: setup peers
 	@$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .peers build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,27 +1,45 @@
 #!/bin/sh
-# Installs the real parts that the tests run against, where this account may install Debian packages.
-# Anything that is still missing afterwards is a loud skip, or a failure when CI=true.
+# Installs the real parts that the tests run against: Debian packages where this account may install them, and in
+# .peers what comes from PyPI and npm. Anything still missing afterwards is a loud skip, or a failure when CI=true.
 set -eu
-packages="e2fsprogs gcc git libc6-dev libmodbus-dev mosquitto mosquitto-clients mount openssl pkg-config procps socat
-          strace systemd util-linux"
+cd "$(dirname "$0")/.."
+packages="e2fsprogs fuse3 gcc git golang-go golang-golang-x-mod-dev ipfs-cid libc6-dev libmodbus-dev mosquitto
+          mosquitto-clients mount openssl pkg-config procps signify-openbsd socat strace systemd util-linux"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
-if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+# A Node.js from elsewhere serves as well.
+command -v node > /dev/null || missing="$missing nodejs"
+command -v npm > /dev/null || missing="$missing npm"
+if [ -n "$missing" ] && { [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; }; then
     echo "These test peers are missing and cannot be installed by this account:$missing" >&2
-    exit 0
+elif [ -n "$missing" ]; then
+    echo "Installing test peers:$missing"
+    # The tests start their own servers: a package must not start one. The policy of the machine, if any, is kept.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        chmod 755 "$policy"
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086  (a list of words)
+    apt-get install -y -qq --no-install-recommends $missing > /dev/null
 fi
-echo "Installing test peers:$missing"
-# The tests start their own servers: a package must not start one. The policy of the machine, if any, is kept.
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-    trap 'rm -f "$policy"' EXIT
-    printf '#!/bin/sh\nexit 101\n' > "$policy"
-    chmod 755 "$policy"
+
+if ! cmp -s tests/peers/requirements.txt .peers/venv/installed.txt; then
+    echo "Installing the checkers from PyPI into .peers …"
+    "${PYTHON:-python3}" -m venv --clear .peers/venv
+    .peers/venv/bin/pip install --quiet --disable-pip-version-check --ignore-requires-python \
+        --requirement tests/peers/requirements.txt
+    cp tests/peers/requirements.txt .peers/venv/installed.txt
 fi
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-# shellcheck disable=SC2086  (a list of words)
-apt-get install -y -qq --no-install-recommends $missing > /dev/null
+if command -v npm > /dev/null && ! cmp -s tests/peers/package.json .peers/npm/installed.json; then
+    echo "Installing the checkers from npm into .peers …"
+    mkdir -p .peers/npm
+    cp tests/peers/package.json .peers/npm/package.json
+    (cd .peers/npm && npm install --silent --no-audit --no-fund --no-update-notifier --ignore-scripts < /dev/null)
+    cp tests/peers/package.json .peers/npm/installed.json
+fi

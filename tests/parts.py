@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / ".peers"
 VECTORS = ROOT.parent / "shared" / "vectors"
 
 
@@ -27,6 +28,22 @@ def need(program: str) -> str:
     if found is None:
         missing(f"program {program}; sh tests/install-peers.sh installs it")
     assert found is not None
+    return found
+
+
+def need_peer(program: str) -> str:
+    """Path of a checker that ``tests/peers/requirements.txt`` brought; skips or fails without it."""
+    found = PEERS / "venv" / "bin" / program
+    if not found.exists():
+        missing(f"checker {program}; sh tests/install-peers.sh installs it")
+    return str(found)
+
+
+def node_modules() -> Path:
+    """The folder of the checkers from npm; skips or fails without it. Run Node.js with this as NODE_PATH."""
+    found = PEERS / "npm" / "node_modules"
+    if not found.is_dir():
+        missing("the checkers from npm; sh tests/install-peers.sh installs them")
     return found
 
 
