@@ -31,6 +31,14 @@ class LogUnavailable(UnavailableError):  # noqa: N818
     """The log can take no entry now: disk full, read-only or failing."""
 
 
+class PrunedError(UnavailableError):
+    """The entry was in the log, and was removed to make room; ``next_seq`` is the first one after it that is there."""
+
+    def __init__(self, message: str, *, next_seq: int) -> None:
+        super().__init__(message)
+        self.next_seq = next_seq
+
+
 class SignerError(UnavailableError):
     """The key store is away, locked, or refused to sign."""
 

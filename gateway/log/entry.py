@@ -65,6 +65,7 @@ __all__ = [
     "follows",
     "parse",
     "points_of",
+    "prev_place",
     "reading_body",
 ]
 
@@ -76,6 +77,9 @@ INFORMATION, WARNING, ALARM = 0, 1, 2
 #: An array of ten that begins with the version; the kind is one more byte.
 _HEAD = bytes([0x8A, VERSION])
 _HASH_HEAD = bytes([0x58, 32])
+#: Offset of seq, and bytes of a CBOR integer by its first one (RFC 8949 section 3).
+_SEQ_AT = 3
+_SEQ_WIDTHS = {0x18: 2, 0x19: 3, 0x1A: 5, 0x1B: 9}
 _QUALITIES = frozenset("UISR")
 
 
@@ -132,6 +136,20 @@ def parse(data: bytes) -> list[Any]:
     if cbor2.dumps(items) != data:
         raise MalformedError("an entry that is not in the deterministic encoding of RFC 8949 section 4.2.1")
     return items  # type: ignore[no-any-return]
+
+
+def prev_place(data: bytes) -> int:
+    """Offset of the 32 bytes of prev in an entry's bytes; the rest is not looked at, but for the head of seq.
+
+    Raises MalformedError where no entry has its prev.
+    """
+    # Array, version and kind are a byte each; seq is followed by the head of 32 bytes, which is two more.
+    head = data[3] if len(data) > _SEQ_AT else 0xFF
+    width = 1 if head < 0x18 else _SEQ_WIDTHS.get(head, 0)
+    place = _SEQ_AT + width + len(_HASH_HEAD)
+    if not width or data[place - len(_HASH_HEAD) : place] != _HASH_HEAD:
+        raise MalformedError("an entry without a prev where it belongs")
+    return place
 
 
 def follows(data: bytes, seq: int, prev: bytes) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from gateway.errors import LogUnavailable
 from gateway.log.entry import ALARM, INFORMATION, Entry, Kind, decode, encode
+from gateway.log.nodes import TreeNodes
 from gateway.log.recovery import Closed, open_directory
 from gateway.log.segment import SEGMENT_BYTES, Segments
 from gateway.log.survey import Cut
@@ -146,6 +147,10 @@ class Log:
     ) -> list[bytes]:
         """Durable entries from *start* on; see ``Segments.read``."""
         return self._segments.read(start, stop, max_entries=max_entries, max_bytes=max_bytes)
+
+    def nodes(self) -> TreeNodes:
+        """Hashes of complete subtrees over the durable entries; see ``Segments.nodes``."""
+        return self._segments.nodes()
 
     def checkpoint_covering(self, first_seq: int, end_seq: int) -> bytes | None:
         """The newest known note with *first_seq* < size ≤ *end_seq*."""

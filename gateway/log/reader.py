@@ -1,4 +1,4 @@
-"""Random access to the durable entries of a log directory, at the same cost per entry at any depth."""
+"""Random access to the entries of a log directory, packed or not, at the same cost per entry at any depth."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from pathlib import Path
 
 from gateway.errors import LogUnavailable, TamperError
 from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, FrameError, frames
+from gateway.log.nodes import NodeFiles, TreeNodes
+from gateway.log.packs import Packs
 from gateway.log.scan import segment_name
+from gateway.log.tree import leaf_hash
 
 #: Readers in flight that are remembered: one per sink and a few more.
 _PLACES = 32
 _NOTES = 256
+_LEAVES_BYTES = 1 << 20
 #: Read at a time: most often the newest few entries are wanted. Any frame behind any padding fits into the second.
 _WINDOWS = (16 * 1024, 128 * 1024)
 
@@ -32,17 +36,22 @@ class SegmentReader:
     def __init__(self, directory: Path, starts: list[int]) -> None:
         self._directory = directory
         self._starts = starts
+        self.packs = Packs(directory)
+        self.node_files = NodeFiles(directory)
         #: Where a reader that goes on will find its next seq: seq → (segment, offset).
         self._places: dict[int, tuple[int, int]] = {}
         self._notes: dict[int, bytes] = {}
 
     def read(self, start: int, stop: int, *, max_entries: int, max_bytes: int) -> list[bytes]:
-        """Entries from *start* up to *stop*, at least one if there is one, of one segment.
+        """Entries from *start* up to *stop*, at least one if there is one, of one segment or chunk.
 
-        Raises TamperError where a frame has changed or a file is missing, LogUnavailable where the disk fails.
+        Raises TamperError where a frame has changed or a file is missing, PrunedError for what was removed,
+        LogUnavailable where the disk fails.
         """
         if start < 0 or start >= stop:
             return []
+        if start < self.packs.end_seq:
+            return self._read_packed(start, stop, max_entries, max_bytes)
         index = bisect.bisect_right(self._starts, start) - 1
         if index < 0:
             raise TamperError(f"entry {start} is not in {self._directory}: its segment is missing", seq=start)
@@ -53,11 +62,36 @@ class SegmentReader:
         try:
             found = self._collect(segment, start, count, max_bytes)
         except FileNotFoundError as error:
+            # Another process may have packed it since this one looked.
+            self.packs.refresh()
+            if start < self.packs.end_seq:
+                return self._read_packed(start, stop, max_entries, max_bytes)
             raise TamperError(f"entry {start}: {segment_name(segment)} is missing", seq=start) from error
         except OSError as error:
             raise LogUnavailable(f"{segment_name(segment)} cannot be read: {error.strerror}") from error
         if not found:
             raise TamperError(f"entry {start} is not in {segment_name(segment)}", seq=start)
+        return found
+
+    def _read_packed(self, start: int, stop: int, max_entries: int, max_bytes: int) -> list[bytes]:
+        try:
+            return self.packs.read(start, stop, max_entries=max_entries, max_bytes=max_bytes)
+        except FileNotFoundError as error:
+            raise TamperError(f"entry {start}: its pack is missing", seq=start) from error
+        except OSError as error:
+            raise LogUnavailable(f"the pack of entry {start} cannot be read: {error.strerror}") from error
+
+    def nodes(self, *, believe: bool = True) -> TreeNodes:
+        """Hashes of complete subtrees, for one proof; *believe* set to False takes nothing but the entries."""
+        return TreeNodes(self.node_files, self.leaves, believe=believe)
+
+    def leaves(self, start: int, stop: int) -> list[bytes]:
+        """Leaf hashes of the entries from *start* up to *stop*, all of which must be there. Raises as ``read``."""
+        found: list[bytes] = []
+        while start < stop:
+            batch = self.read(start, stop, max_entries=stop - start, max_bytes=_LEAVES_BYTES)
+            found += map(leaf_hash, batch)
+            start += len(batch)
         return found
 
     def _collect(self, segment: int, start: int, count: int, max_bytes: int) -> list[bytes]:

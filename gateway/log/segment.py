@@ -19,6 +19,7 @@ from gateway.errors import ConfigError, LogUnavailable
 from gateway.log.entry import NO_PREV
 from gateway.log.files import SegmentFiles, close_all, tidy
 from gateway.log.frame import CHECKPOINT, ENTRY, block_end, encode_frame
+from gateway.log.nodes import LAST_OF_RUN, TreeNodes
 from gateway.log.reader import SegmentReader
 from gateway.log.scan import Contents, Header, extend_tree, load_chained, segment_name, segment_starts
 from gateway.log.tree import Frontier, leaf_hash
@@ -138,6 +139,8 @@ class Segments:
             self._write(frame, vital)
             tree = self.tree
             seq = tree.size
+            if seq & LAST_OF_RUN == LAST_OF_RUN:
+                self._reader.node_files.complete(tree, leaf)
             tree.append(leaf)
             self.last_hash = leaf
             self._unsynced.append((frame, b""))
@@ -221,6 +224,7 @@ class Segments:
                 else:
                     close_all(files[:-1])
                 self._confirm(*reached)
+                self._reader.node_files.flush(self.durable_size)
             return self.durable_size
 
     def _reached(self) -> tuple[int, Frontier, bytes, tuple[str, int]]:
@@ -288,6 +292,10 @@ class Segments:
         """
         limit = self.durable_size if stop is None else min(stop, self.durable_size)
         return self._reader.read(start, limit, max_entries=max_entries, max_bytes=max_bytes)
+
+    def nodes(self) -> TreeNodes:
+        """Hashes of complete subtrees over the durable entries, for one proof."""
+        return self._reader.nodes()
 
     def checkpoint_covering(self, first_seq: int, end_seq: int) -> bytes | None:
         """The newest durable note with *first_seq* < size ≤ *end_seq* among those last read or written."""

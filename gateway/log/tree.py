@@ -73,15 +73,24 @@ class Frontier:
             self.append(leaf)
 
     def _append_run(self, run: list[bytes]) -> None:
-        while len(run) > 1:
-            pairs = iter(run)
-            run = [sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
-        node, carry = run[0], self.size >> _RUN_LEVEL
+        self.append_run(complete_root(run))
+
+    def append_run(self, node: bytes) -> None:
+        """Adds 256 leaves by the root over them. Raises MalformedError unless the size is a multiple of 256."""
+        if self.size % _RUN:
+            raise MalformedError(f"a subtree of {_RUN} leaves has no place behind {self.size}")
+        carry = self.size >> _RUN_LEVEL
         while carry & 1:
             node = node_hash(self._edge.pop(), node)
             carry >>= 1
         self._edge.append(node)
         self.size += _RUN
+
+    def edge(self, level: int, index: int) -> bytes:
+        """The hash of one of the complete subtrees that make up the tree. Raises IndexError for any other."""
+        if not self.size >> level & 1 or index != (self.size >> level) - 1:
+            raise IndexError(f"subtree {index} of level {level} is not at the edge of a tree of {self.size}")
+        return self._edge[(self.size >> (level + 1)).bit_count()]
 
     def root(self) -> bytes:
         """The root over all leaves so far."""
@@ -144,6 +153,15 @@ class HashStore:
     def root(self, size: int | None = None) -> bytes:
         """The root over the first *size* leaves, by default over all."""
         return range_root(self.node, 0, self.size if size is None else size)
+
+
+def complete_root(hashes: Sequence[bytes]) -> bytes:
+    """The root over a power of two of hashes of one level."""
+    run = list(hashes)
+    while len(run) > 1:
+        pairs = iter(run)
+        run = [sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
+    return run[0]
 
 
 def _fold(edge: Sequence[bytes]) -> bytes:

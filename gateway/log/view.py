@@ -8,6 +8,7 @@ from pathlib import Path
 from gateway.errors import ConfigError, TamperError
 from gateway.log.entry import Entry, Kind, decode, description
 from gateway.log.frame import FrameError
+from gateway.log.nodes import TreeNodes
 from gateway.log.reader import SegmentReader
 from gateway.log.scan import load, segment_name, segment_starts
 from gateway.log.tree import leaf_hash
@@ -41,6 +42,7 @@ class LogView:
 
     def refresh(self) -> None:
         """Sees what was appended since. Raises TamperError where the newest segment has no readable header."""
+        self._reader.packs.refresh()
         self._starts[:] = segment_starts(self._directory)
         path = self._directory / segment_name(self._starts[-1])
         try:
@@ -57,6 +59,10 @@ class LogView:
             batch = self._reader.read(start, limit, max_entries=_BATCH, max_bytes=_BATCH_BYTES)
             yield from batch
             start += len(batch)
+
+    def nodes(self, *, believe: bool = True) -> TreeNodes:
+        """Hashes of complete subtrees; *believe* set to False takes nothing but the entries."""
+        return self._reader.nodes(believe=believe)
 
     def leaves(self) -> Iterator[bytes]:
         """Leaf hashes of all entries."""
