@@ -21,13 +21,13 @@ _Result = TypeVar("_Result")
 _DEADLINE_S = 60.0
 
 
-def apart(work: Callable[[], _Result]) -> _Result:
+def apart(work: Callable[[], _Result], *, deadline_s: float = _DEADLINE_S) -> _Result:
     """What *work* returns; it must be picklable.
 
     Whatever goes wrong in the child, *work* is done again here: an error then arises where it can be told.
     """
     try:
-        data = _run(work)
+        data = _run(work, deadline_s)
     except OSError:
         data = b""
     if not data:
@@ -37,7 +37,7 @@ def apart(work: Callable[[], _Result]) -> _Result:
     return result
 
 
-def _run(work: Callable[[], object]) -> bytes:
+def _run(work: Callable[[], object], deadline_s: float) -> bytes:
     """The pickled result; empty when there is none. Raises OSError."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
@@ -49,7 +49,7 @@ def _run(work: Callable[[], object]) -> bytes:
     if not child:
         _work_and_end(work, writing)
     os.close(writing)
-    data = _read_all(reading)
+    data = _read_all(reading, deadline_s)
     os.close(reading)
     if data is None:
         os.kill(child, signal.SIGKILL)
@@ -68,10 +68,10 @@ def _work_and_end(work: Callable[[], object], writing: int) -> None:
         os._exit(code)
 
 
-def _read_all(reading: int) -> bytes | None:
+def _read_all(reading: int, deadline_s: float) -> bytes | None:
     """All bytes up to the end; None when that takes too long."""
     chunks: list[bytes] = []
-    while select.select([reading], [], [], _DEADLINE_S)[0]:
+    while select.select([reading], [], [], deadline_s)[0]:
         chunk = os.read(reading, 1 << 16)
         if not chunk:
             return b"".join(chunks)

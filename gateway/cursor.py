@@ -57,6 +57,13 @@ class Cursor:
         elif self._timer is None and self.seq > self._saved:
             self._timer = asyncio.get_running_loop().call_later(self._save_s, self._save_soon)
 
+    def pass_over(self, seq: int) -> None:
+        """What is below *seq* was pruned before this channel was there, and cannot be sent any more."""
+        self._notice(
+            f"entries {self.seq} to {seq - 1} were pruned before this channel could get them; it goes on behind"
+        )
+        self.advance(seq)
+
     async def save(self) -> None:
         """On return the stored cursor is the present one, if the disk took it; if not, a notice says so."""
         if self._timer is not None:

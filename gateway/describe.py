@@ -23,6 +23,7 @@ def log(log: Log, writer: Writer) -> dict[str, Any]:
         "log": {
             "size": log.size,
             "durable_size": log.durable_size,
+            "packed_size": log.packs.end_seq,
             "commit_ms": writer.policy.commit_ms,
             "commit_entries": writer.policy.commit_entries,
             "troubles": dict(writer.troubles),

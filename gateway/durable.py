@@ -11,7 +11,9 @@ import contextlib
 import os
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 #: Written in one go while a file is zero-filled.
 _ZEROES = bytes(1 << 20)
@@ -65,6 +67,25 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
         os.close(fd)
     temporary.rename(path)
     sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def writing_atomically(path: Path) -> Iterator[BinaryIO]:
+    """As ``write_atomically``, for content that is written piece by piece: durable when the block has ended.
+
+    When the block raises, *path* is as it was. A crash may leave a file ``.NAME.tmp``.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+        sync_directory(path.parent)
+    finally:
+        # There is one only where something was raised.
+        temporary.unlink(missing_ok=True)
 
 
 def write_replacing(path: Path, data: bytes) -> None:
@@ -134,6 +155,12 @@ def preallocate_unnamed(path: Path, head: bytes, size: int) -> int:
             temporary.unlink(missing_ok=True)
         raise
     return fd
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Removes these files of one directory; a power cut may bring some back until the directory is synced next."""
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def set_aside(path: Path, ending: str) -> Path:

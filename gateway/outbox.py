@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from gateway.channel import Message
 from gateway.cursor import Cursor, CursorStore
-from gateway.errors import GatewayError, SinkUnavailable
+from gateway.errors import GatewayError, PrunedError, SinkUnavailable
 from gateway.packing import LogReader, next_message
 from gateway.sink import Hello, Lost, Sink
 
@@ -225,7 +225,10 @@ class Outbox:
     def _send_next(self) -> bool:
         if len(self._in_flight) >= self._sink.window:
             return False
-        message = next_message(self._log, self._position, self._sent_note, self._sink.message_bytes)
+        try:
+            message = next_message(self._log, self._position, self._sent_note, self._sink.message_bytes)
+        except PrunedError as error:
+            return self._pass_over(error.next_seq)
         if message is None:
             return False
         task = asyncio.create_task(self._sink.deliver(message))
@@ -233,6 +236,15 @@ class Outbox:
         self._in_flight.append((message, task))
         self._position = message.end_seq
         self._sent_note = message.checkpoint or self._sent_note
+        return True
+
+    def _pass_over(self, next_seq: int) -> bool:
+        """Goes on behind what was pruned before this channel was there; True when that is done."""
+        # What is before it is confirmed first, so that the cursor moves in order.
+        if self._in_flight:
+            return False
+        self._cursor.pass_over(next_seq)
+        self._position = next_seq
         return True
 
     def _wake(self, _: asyncio.Task[None]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from gateway.channel import Message
+from gateway.errors import PrunedError
 
 #: Entries and bytes of one message: reading, packing and sending it holds up the event loop for about a millisecond.
 MESSAGE_ENTRIES = 256
@@ -54,9 +55,19 @@ def next_message(log: LogReader, position: int, sent_note: bytes | None, limit: 
 
 
 def resend(log: LogReader, from_seq: int, to_seq: int, limit: int) -> Iterator[Message]:
-    """The messages with the entries from *from_seq* up to *to_seq*, each read when it is asked for."""
+    """The messages with the entries from *from_seq* up to *to_seq*, each read when it is asked for.
+
+    There is none for entries that were pruned.
+    """
     position = from_seq
-    while (message := _entries_from(log, position, min(to_seq, log.durable_size), limit)) is not None:
+    while True:
+        try:
+            message = _entries_from(log, position, min(to_seq, log.durable_size), limit)
+        except PrunedError as error:
+            position = error.next_seq
+            continue
+        if message is None:
+            return
         yield message
         position = message.end_seq
 

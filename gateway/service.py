@@ -28,6 +28,7 @@ from gateway.log.log import Declared, Found, Log, open_log, shut_down
 from gateway.outbox import Outbox
 from gateway.poller import MeterHealth, Poller
 from gateway.reading import Bus, Clock, Scaled
+from gateway.retention import Retention
 from gateway.sink import Sink
 from gateway.state import State
 from gateway.task import Progress, Supervisor
@@ -118,6 +119,7 @@ class Gateway:
         self._supervisor.start("clock", lambda _progress: watch_clock(self._clock, self._writer))
         self._supervisor.start("disk", lambda _progress: watch_disk(config.state_dir, self._free_mb, self._writer))
         await self._start_parts(config, await self._workshop.buses(config), self._workshop.sinks(config, self._logbook))
+        self._supervisor.start("retention", self._retention().run)
         self._server = await status.serve(config.state_dir, self.describe)
         self._supervisor.start("reload", lambda _progress: self._reloads())
         self._supervisor.start("watchdog", lambda _progress: feed_watchdog(self._supervisor))
@@ -144,6 +146,17 @@ class Gateway:
             text = f"{found.closed.reason}; kept in {found.closed.directory}, this log is a new epoch"
             _log.error("the log before was closed: %s", text)
             self._logbook.event("log-closed", ALARM, found.closed.origin, text)
+
+    def _retention(self) -> Retention:
+        return Retention(
+            self._writer, self.config.state_dir / "log", lambda: self.config.log.retain, self._confirmed, self._clock
+        )
+
+    def _confirmed(self) -> int:
+        """Up to which seq every channel has confirmed the log."""
+        # While a reload is under way there may be channels without an outbox.
+        unknown = 0 if self.config.channels else self._logbook.durable_size
+        return min((outbox.status.acked_seq + 1 for outbox in self._outboxes), default=unknown)
 
     def _note_config(self) -> None:
         """Appends a config entry when the config is another one than at the last start or reload."""
@@ -224,7 +237,7 @@ class Gateway:
     async def _stop(self) -> None:
         await self._supervisor.stop("reload")
         await self._stop_parts()
-        await self._supervisor.stop("commit", "checkpoint", "clock", "disk")
+        await self._supervisor.stop("commit", "checkpoint", "clock", "disk", "retention")
         # First, so that a fight with the disk that is under way is over before the last entries.
         await self._writer.commit()
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.log.cid import MAX_BLOCK, cid_v1_of
 from gateway.log.entry import Entry, Kind, description, points_of
 from gateway.log.tree import leaf_hash
 from gateway.reading import MeterDescription, PointReading, PointSpec
@@ -25,6 +26,7 @@ _ITEMS: dict[Kind, tuple[str, ...]] = {
     Kind.GAP: ("subject", "from_ms", "to_ms", "count", "reason"),
     Kind.RECOVERY: ("segment", "offset", "length", "sha256", "kept_in", "reason"),
     Kind.BEACON: ("source", "data"),
+    Kind.MANIFEST: ("first_seq", "end_seq", "reason", "pack_bytes", "sha256", "bundles"),
 }
 
 
@@ -64,7 +66,8 @@ def entry_object(entry: Entry, lookup: Lookup) -> dict[str, Any]:
     }
     if entry.kind is not Kind.READING:
         items = zip(_ITEMS[entry.kind], entry.body, strict=True)
-        return found | {name: _plain(item) for name, item in items}
+        found |= {name: _plain(item) for name, item in items}
+        return found | ({"bundles": _bundles(entry.body[5])} if entry.kind is Kind.MANIFEST else {})
     meter = lookup(entry.body[0])
     points = points_of(entry.body)
     specs = meter.points if meter is not None else _unnamed(len(points))
@@ -98,6 +101,8 @@ def _summary(entry: Entry, lookup: Lookup) -> str:
         return f"{_severity(body[1])} {body[0]}: {body[2]}: {body[3]}"
     if entry.kind is Kind.GAP:
         return f"{body[0]}: {body[3]} missing from {rfc3339(body[1])} to {rfc3339(body[2])}: {body[4]}"
+    if entry.kind is Kind.MANIFEST:
+        return f"entries {body[0]} to {body[1] - 1} go: {body[2]}; pack of {body[3]} bytes, SHA-256 {body[4].hex()}"
     items = zip(_ITEMS[entry.kind], body, strict=True)
     return ", ".join(f"{name} {_plain(item)}" for name, item in items if item not in ([], b""))
 
@@ -116,6 +121,14 @@ def reading_text(entry: Entry, lookup: Lookup) -> str:
 
 def _severity(number: int) -> str:
     return _SEVERITIES[number] if 0 <= number < len(_SEVERITIES) else f"severity {number}"
+
+
+def _bundles(rows: list[Any]) -> list[dict[str, Any]]:
+    """Size, SHA-256 and raw CIDv1 of each C2SP entry bundle; a larger one has no CID of one block."""
+    return [
+        {"bytes": size, "sha256": digest.hex(), "cid": cid_v1_of(digest) if 0 <= size <= MAX_BLOCK else None}
+        for size, digest in rows
+    ]
 
 
 def _unnamed(count: int) -> tuple[PointSpec, ...]:

@@ -126,7 +126,7 @@ class Writer:
         for meter in list(self._lost):
             lost = self._lost[meter]
             body = [meter, lost.first.wall_ms, lost.last.wall_ms, lost.count, f"not stored: {lost.reason}"]
-            self.log.append(Kind.GAP, body, vital=True)
+            self.log.append(Kind.GAP, body)
             del self._lost[meter]
             self._urgent = True
 
@@ -174,7 +174,9 @@ class Writer:
         signed_size, due_s = -1, 0.0
         while True:
             full = self.log.durable_size - signed_size >= self.policy.checkpoint_entries
-            if full or loop.time() >= due_s:
+            # On a full disk what is left is not spent on saying again that nothing is new.
+            idle = "disk" in self.troubles and self.log.durable_size == signed_size
+            if full or (loop.time() >= due_s and not idle):
                 signed = await self.checkpoint()
                 due_s = loop.time() + (self.policy.checkpoint_ms / 1000 if signed else RETRY_S)
                 signed_size = self.log.durable_size if signed else signed_size

@@ -78,7 +78,7 @@ def test_a_minimal_config_has_the_documented_defaults(tmp_path):
     assert config.log == LogConfig(
         commit=CommitConfig(ms=10_000, entries=64),
         checkpoint=CheckpointConfig(ms=60_000, entries=256),
-        retain=RetainConfig(days=400, free_mb=200),
+        retain=RetainConfig(days=400, days_min=31, free_mb=200, archive=None),
     )
     assert (config.buses, config.meters, config.channels) == ((), (), ())
 

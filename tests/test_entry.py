@@ -68,6 +68,9 @@ BODIES: dict[Kind, Any] = {
     Kind.GAP: st.tuples(texts, numbers, numbers, numbers, texts),
     Kind.RECOVERY: st.tuples(texts, numbers, numbers, hashes, texts, texts),
     Kind.BEACON: st.tuples(texts, st.binary(max_size=40)),
+    Kind.MANIFEST: st.tuples(
+        numbers, numbers, texts, numbers, hashes, st.lists(st.tuples(numbers, hashes).map(list), max_size=3)
+    ),
 }
 
 

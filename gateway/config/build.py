@@ -32,7 +32,11 @@ from gateway.config.world import World
 T = TypeVar("T")
 
 KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels")
-LOG_KEYS = {"commit": ("seconds", "entries"), "checkpoint": ("seconds", "entries"), "retain": ("days", "free_mb")}
+LOG_KEYS = {
+    "commit": ("seconds", "entries"),
+    "checkpoint": ("seconds", "entries"),
+    "retain": ("days", "days_min", "free_mb", "archive"),
+}
 _LOG_EXAMPLES = {
     "commit": "{seconds: 10, entries: 64}",
     "checkpoint": "{seconds: 60, entries: 256}",
@@ -52,7 +56,7 @@ def build(
     files = _files(top, file, credentials)
     world = World(problems=problems, catalogue=catalogue, files=files)
     key = _key(top, world)
-    log = _log(top, problems)
+    log = _log(top, world)
     buses = _list(top, "buses", BUS_EXAMPLE, lambda node, path: read_bus(node, path, world))
     names = tuple(dict.fromkeys(bus.name for bus in buses if bus.name))
     meters = _list(top, "meters", METER_EXAMPLE, lambda node, path: read_meter(node, path, world, names))
@@ -96,7 +100,8 @@ def _key(top: Section, world: World) -> KeyConfig:
     return KeyConfig(uri=f"{scheme}:{rest}")
 
 
-def _log(top: Section, problems: Problems) -> LogConfig:
+def _log(top: Section, world: World) -> LogConfig:
+    problems = world.problems
     section = Section(top.node("log"), "log", problems, tuple(LOG_KEYS), f"{{commit: {_LOG_EXAMPLES['commit']}}}")
     commit, checkpoint, retain = (
         Section(section.node(key), section.place(key), problems, keys, _LOG_EXAMPLES[key])
@@ -111,10 +116,26 @@ def _log(top: Section, problems: Problems) -> LogConfig:
             ms=checkpoint.either("seconds", kinds.CHECKPOINT_SECONDS, 60_000),
             entries=checkpoint.either("entries", kinds.CHECKPOINT_ENTRIES, 256),
         ),
-        retain=RetainConfig(
-            days=retain.either("days", kinds.RETAIN_DAYS, 400),
-            free_mb=retain.either("free_mb", kinds.MEGABYTES, 200),
-        ),
+        retain=_retain(retain, world),
+    )
+
+
+def _retain(section: Section, world: World) -> RetainConfig:
+    days = section.either("days", kinds.RETAIN_DAYS, 400)
+    days_min = section.either("days_min", kinds.RETAIN_DAYS_MIN, min(days, 31))
+    if days_min > days:
+        section.refuse("days_min", f"is more than the {days} days after which entries go; lower it, or raise days")
+    archive = section.get("archive", kinds.path("/mnt/archive"))
+    directory = None if archive is None else world.files.resolve(section, "archive", archive)
+    if directory is not None:
+        world.files.note(section, "archive", directory, Use.DIRECTORY)
+        if directory in (world.files.state_dir, *world.files.state_dir.parents):
+            section.refuse("archive", "holds state_dir; name a directory of its own, best on another disk")
+    return RetainConfig(
+        days=days,
+        days_min=days_min,
+        free_mb=section.either("free_mb", kinds.MEGABYTES, 200),
+        archive=directory,
     )
 
 

@@ -93,12 +93,17 @@ class CheckpointConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetainConfig:
-    """``log.retain``: how long entries stay on the board. This version removes nothing."""
+    """``log.retain``: how long entries stay on the board; nothing goes that a channel has not confirmed."""
 
-    #: ``days``: age, 1 to 36500, default 400.
+    #: ``days``: age in days, 1 to 36500, default 400; older entries go.
     days: int
-    #: ``free_mb``: an alarm is raised when less is free on the disk, in megabytes, 1 to 1000000, default 200.
+    #: ``days_min``: age in days, 0 to 36500, default 31, at most *days*; younger entries stay even on a full disk.
+    days_min: int
+    #: ``free_mb``: when less is free on the disk, in megabytes, 1 to 1000000, default 200, an alarm is raised, and
+    #: the oldest entries that are not younger than *days_min* go.
     free_mb: int
+    #: ``archive``: a directory that gets the log as C2SP tiles; nothing goes that is not there. None: no archive.
+    archive: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,8 @@ SHA-256(0x00 ‖ entry bytes), see ``gateway.log.tree``. Bodies, by kind:
 9 recovery     [segment file, offset, length, SHA-256 of what is void from there on (32 zero bytes where the disk
                never confirmed it), file that keeps it, reason]
 10 beacon      [source, bytes]
+11 manifest    [first seq, seq behind the last, why they are removed, bytes of their pack, its SHA-256, [[bytes of the
+               C2SP entry bundle, its SHA-256], …]]: what is removed from this disk, bundle by bundle
 =============  ====================================================================================================
 """
 

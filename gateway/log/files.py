@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from itertools import pairwise
 from pathlib import Path
 
 from gateway import durable
@@ -80,6 +81,13 @@ class SegmentFiles:
         """Removes a spare that may not be empty, or not sound."""
         with contextlib.suppress(OSError):
             self._spare.unlink(missing_ok=True)
+
+    def drop_below(self, end_seq: int) -> None:
+        """Removes the segments whose entries are all below *end_seq*; never the newest. Raises OSError."""
+        gone = [start for start, stop in pairwise(self.starts) if stop <= end_seq]
+        # A crash on the way leaves some, or a power cut brings some back: they hold nothing that the packs do not.
+        durable.remove(self.directory / segment_name(start) for start in gone)
+        self.starts[:] = [start for start in self.starts if start not in gone]
 
     def give_up(self, size: int) -> str | None:
         """Puts the segments that begin above *size* aside; name of the one that holds entry *size* - 1, if any."""

@@ -30,6 +30,7 @@ class Kind(IntEnum):
     GAP = 8
     RECOVERY = 9
     BEACON = 10
+    MANIFEST = 11
 
     @property
     def text(self) -> str:
@@ -73,6 +74,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "h": lambda item: type(item) is bytes and len(item) == 32,
     "T": lambda item: type(item) is list and all(type(text) is str for text in item),
     "P": lambda item: type(item) is list and len(item) in (0, 2) and all(type(text) is str for text in item),
+    "B": lambda item: type(item) is list and all(_matches(row, "ih") for row in item),
     "S": lambda item: type(item) is list and all(_matches(row, "ttttii") for row in item),
 }
 
@@ -97,6 +99,7 @@ _SHAPES: dict[Kind, str] = {
     Kind.GAP: "tiiit",
     Kind.RECOVERY: "tiihtt",
     Kind.BEACON: "tb",
+    Kind.MANIFEST: "iitihB",
 }
 
 #: Whether a list is the body of an entry of that kind.

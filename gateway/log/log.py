@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from gateway.errors import LogUnavailable
 from gateway.log.entry import ALARM, INFORMATION, Entry, Kind, decode, encode
 from gateway.log.nodes import TreeNodes
+from gateway.log.packs import Packs
 from gateway.log.recovery import Closed, open_directory
 from gateway.log.segment import SEGMENT_BYTES, Segments
 from gateway.log.survey import Cut
@@ -28,7 +29,8 @@ _log = logging.getLogger(__name__)
 NOT_CONFIRMED = bytes(32)
 #: Code of the event that a clean stop writes last.
 SHUTDOWN = "shutdown"
-_READING = Kind.READING
+#: Halves of a full disk's reserve that an entry leaves: gaps shall not use up what alarms need.
+_SPARE = {Kind.READING: 2, Kind.GAP: 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ class Log:
         """The tree over the durable entries."""
         return self._segments.durable_tree()
 
-    def append(self, kind: Kind, body: list[Any], moment: Moment | None = None, *, vital: bool = False) -> Appended:
+    def append(self, kind: Kind, body: list[Any], moment: Moment | None = None) -> Appended:
         """Writes one entry at once; it is durable after the next ``commit``.
 
         Raises LogUnavailable (nothing is then appended) and MalformedError for a body that is not the kind's.
@@ -110,12 +112,12 @@ class Log:
                 body=body,
             )
             leaf = leaf_hash(data)
-            segments.append(data, leaf, vital=vital or kind is not _READING)
+            segments.append(data, leaf, spare=_SPARE.get(kind, 0))
         return Appended(seq, leaf, data)
 
     def event(self, code: str, severity: int, subject: str, text: str) -> Appended:
         """Appends an event entry."""
-        return self.append(Kind.EVENT, [code, severity, subject, text[:1000]], vital=True)
+        return self.append(Kind.EVENT, [code, severity, subject, text[:1000]])
 
     def commit(self) -> int:
         """Makes all appended entries durable; see ``Segments.commit``. What the disk did wrong becomes an event."""
@@ -138,6 +140,15 @@ class Log:
         self._segments.checkpoint(note)
         self._segments.commit()
 
+    @property
+    def packs(self) -> Packs:
+        """The packed part of the log."""
+        return self._segments.reader.packs
+
+    def take_packs(self) -> None:
+        """Sees what was packed or pruned; see ``Segments.take_packs``."""
+        self._segments.take_packs()
+
     def prepare(self) -> None:
         """Makes room for what comes; see ``Segments.prepare``."""
         self._segments.prepare()
@@ -149,8 +160,8 @@ class Log:
         return self._segments.read(start, stop, max_entries=max_entries, max_bytes=max_bytes)
 
     def nodes(self) -> TreeNodes:
-        """Hashes of complete subtrees over the durable entries; see ``Segments.nodes``."""
-        return self._segments.nodes()
+        """Hashes of complete subtrees over the durable entries."""
+        return self._segments.reader.nodes()
 
     def checkpoint_covering(self, first_seq: int, end_seq: int) -> bytes | None:
         """The newest known note with *first_seq* < size ≤ *end_seq*."""

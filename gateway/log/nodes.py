@@ -97,12 +97,6 @@ class NodeFiles:
                 self._failed = True
                 _log.warning("%s cannot be written (%s): proofs are slower", self._path(level), error.strerror)
 
-    def missing(self, size: int) -> Iterator[int]:
-        """Index of each level-8 subtree of a log of *size* whose hash is not kept, ascending."""
-        for index in range(size >> _RUN_LEVEL):
-            if self.get(_RUN_LEVEL, index) is None:
-                yield index
-
     def _path(self, level: int) -> Path:
         return self._directory / f"level-{level}.nodes"
 
@@ -110,18 +104,28 @@ class NodeFiles:
 class TreeNodes:
     """The hash of any complete subtree: from the node files where they have it, from the leaves where not.
 
-    *believe* set to False takes the leaves only.
+    *believe* set to False takes the leaves only. *pruned* tells the hash over a run of 256 whose leaves are gone.
     """
 
-    def __init__(self, files: NodeFiles, leaves: Leaves, *, believe: bool = True) -> None:
+    def __init__(
+        self,
+        files: NodeFiles,
+        leaves: Leaves,
+        pruned: Callable[[int], bytes | None] = lambda _index: None,
+        *,
+        believe: bool = True,
+    ) -> None:
         self._files = files
         self._leaves = leaves
+        self._pruned = pruned
         self._believe = believe
         self._runs: dict[int, list[bytes]] = {}
 
     def node(self, level: int, index: int) -> bytes:
         """Its hash; a ``gateway.log.tree.NodeSource``. Raises as *leaves* does."""
         if level in LEVELS and self._believe and (found := self._files.get(level, index)) is not None:
+            return found
+        if level == _RUN_LEVEL and (found := self._pruned(index)) is not None:
             return found
         if level <= _RUN_LEVEL:
             return complete_root(self._run(index << level, 1 << level))
@@ -139,12 +143,10 @@ class TreeNodes:
                 del self._runs[next(iter(self._runs))]
         return known[at : at + count]
 
-    def restore(self, size: int) -> None:
-        """Writes the hashes that are missing for a log of *size*; reads what it needs, as long as that takes."""
-        for index in self._files.missing(size):
-            self._files.put([(_RUN_LEVEL, index, self.node(_RUN_LEVEL, index))])
-        for level in LEVELS[1:]:
-            for index in range(size >> level):
+    def restore(self, size: int, start: int = 0) -> None:
+        """Writes the hashes that are missing from seq *start* up to *size*; reads what it needs for it."""
+        for level in LEVELS:
+            for index in range(start >> level, size >> level):
                 if self._files.get(level, index) is None:
                     self._files.put([(level, index, self.node(level, index))])
 

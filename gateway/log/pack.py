@@ -25,7 +25,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, starmap
 from pathlib import Path
@@ -132,18 +132,41 @@ def decode_chunk(data: bytes, value: bytes) -> list[bytes]:
     return entries
 
 
-def write_pack(file: BinaryIO, footer: Footer, chunks: Iterable[bytes], notes: bytes) -> None:
-    """Writes a whole pack; *footer* must tell the lengths of *chunks* and *notes*. Nothing is durable yet."""
-    file.write(_MAGIC)
-    file.writelines(chunks)
-    file.write(notes)
-    data = footer.encode()
-    file.write(data + _TRAILER.pack(len(data), zlib.crc32(data), _MAGIC))
+class PackWriter:
+    """Writes a pack from front to back, chunk by chunk; nothing is durable yet."""
 
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._chunks: list[tuple[int, bytes]] = []
+        file.write(_MAGIC)
 
-def encode_notes(notes: Sequence[tuple[int, bytes]]) -> bytes:
-    """The notes part of a pack."""
-    return zlib.compress(cbor2.dumps([list(note) for note in notes]), _LEVEL)
+    @property
+    def count(self) -> int:
+        """Chunks written so far."""
+        return len(self._chunks)
+
+    def add(self, chunk: bytes, value: bytes) -> None:
+        """The next chunk, and the hash over its entries; no bytes for one that is pruned."""
+        self._file.write(chunk)
+        self._chunks.append((len(chunk), value))
+
+    def finish(
+        self, *, origin: str, first_seq: int, edge: Sequence[bytes], note: bytes, notes: Sequence[tuple[int, bytes]]
+    ) -> Footer:
+        """The rest of the file; returns its footer."""
+        packed = zlib.compress(cbor2.dumps([list(row) for row in notes]), _LEVEL)
+        self._file.write(packed)
+        footer = Footer(
+            origin=origin,
+            first_seq=first_seq,
+            edge=tuple(edge),
+            note=note,
+            notes_length=len(packed),
+            chunks=tuple(self._chunks),
+        )
+        data = footer.encode()
+        self._file.write(data + _TRAILER.pack(len(data), zlib.crc32(data), _MAGIC))
+        return footer
 
 
 class Pack:

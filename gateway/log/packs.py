@@ -8,17 +8,19 @@ from pathlib import Path
 
 from gateway.errors import PrunedError, TamperError
 from gateway.log.pack import CHUNK, Pack, pack_name, pack_ranges
+from gateway.log.tree import EMPTY_ROOT, leaf_hash
 
 #: Opened packs, and unpacked chunks, that are remembered: about 10 and 60 kB each.
 _OPEN = 4
 _UNPACKED = 4
+_ROOT_BYTES = 1 << 30
 
 
 class Packs:
-    """Reads entries by seq. What the names say is believed here; ``gateway.log.verify`` looks closer."""
+    """Reads entries by seq. What the names of the files say is believed; ``gateway.log.verify`` looks closer."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._open: dict[int, Pack] = {}
         self._unpacked: dict[int, list[bytes]] = {}
         self.ranges: list[tuple[int, int]] = []
@@ -26,7 +28,7 @@ class Packs:
 
     def refresh(self) -> None:
         """Sees what was packed or pruned since."""
-        ranges = pack_ranges(self._directory) if self._directory.is_dir() else []
+        ranges = pack_ranges(self.directory) if self.directory.is_dir() else []
         self._open, self._unpacked, self.ranges = {}, {}, ranges
 
     @property
@@ -39,7 +41,7 @@ class Packs:
         first, end = self.ranges[number]
         pack = self._open.get(first)
         if pack is None:
-            pack = self._open[first] = Pack(self._directory / pack_name(first, end))
+            pack = self._open[first] = Pack(self.directory / pack_name(first, end))
             _shrink(self._open, _OPEN)
         return pack
 
@@ -78,8 +80,28 @@ class Packs:
     def _holding(self, seq: int) -> Pack:
         number = bisect.bisect_right(self.ranges, (seq, self.end_seq)) - 1
         if number < 0 or self.ranges[number][1] <= seq:
-            raise TamperError(f"entry {seq} is not in {self._directory}: its pack is missing", seq=seq)
+            raise TamperError(f"entry {seq} is not in {self.directory}: its pack is missing", seq=seq)
         return self.pack(number)
+
+    def root(self, size: int) -> bytes:
+        """The root over the first *size* entries, none of the last of which may be pruned. Raises as ``read``."""
+        if not size:
+            return EMPTY_ROOT
+        pack = self._holding(size - 1)
+        tree = pack.footer.tree()
+        for _, value in pack.footer.chunks[: (size - tree.size) // CHUNK]:
+            tree.append_run(value)
+        while tree.size < size:
+            tree.extend(map(leaf_hash, self.read(tree.size, size, max_entries=CHUNK, max_bytes=_ROOT_BYTES)))
+        return tree.root()
+
+    def pruned_hash(self, run: int) -> bytes | None:
+        """The hash over a run of 256 entries that was pruned; None for any other."""
+        if run * CHUNK >= self.end_seq:
+            return None
+        footer = self._holding(run * CHUNK).footer
+        length, value = footer.chunks[run - footer.first_seq // CHUNK]
+        return None if length else value
 
     def next_kept(self, seq: int) -> int:
         """The first seq from *seq* on that was not pruned."""

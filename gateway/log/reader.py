@@ -83,7 +83,7 @@ class SegmentReader:
 
     def nodes(self, *, believe: bool = True) -> TreeNodes:
         """Hashes of complete subtrees, for one proof; *believe* set to False takes nothing but the entries."""
-        return TreeNodes(self.node_files, self.leaves, believe=believe)
+        return TreeNodes(self.node_files, self.leaves, self.packs.pruned_hash, believe=believe)
 
     def leaves(self, start: int, stop: int) -> list[bytes]:
         """Leaf hashes of the entries from *start* up to *stop*, all of which must be there. Raises as ``read``."""

@@ -28,6 +28,7 @@ from gateway import durable
 from gateway.errors import ConfigError
 from gateway.log.files import tidy
 from gateway.log.note import Checkpoint
+from gateway.log.pack import pack_ranges
 from gateway.log.scan import Contents, extend_tree, notes_behind, segment_name, segment_starts
 from gateway.log.segment import SEGMENT_BYTES, Segments
 from gateway.log.survey import Cut, Survey, parse_notes, parsed_notes, take_survey
@@ -76,7 +77,7 @@ def open_directory(
             f"{directory} holds the log {current!r}, the config says origin {origin!r}: an origin names "
             "a log for ever; set it back, or give the new log its own state_dir"
         )
-    reason = _damage(end, max(survey.signed_size, signed(current)))
+    reason = _damage(end, max(survey.signed_size, signed(current), _packed_size(directory)))
     if reason is not None:
         _close(directory)
         return _begin(directory, origin, reason, (), segment_bytes)
@@ -86,6 +87,11 @@ def open_directory(
     segments = Segments(directory, current, segment_bytes=segment_bytes)
     segments.resume(end, segment_starts(directory))
     return Opened(segments=segments, cuts=tuple(cuts), closed=None)
+
+
+def _packed_size(directory: Path) -> int:
+    """Entries that were packed: more than that were signed."""
+    return max((end for _, end in pack_ranges(directory)), default=0)
 
 
 def epoch_origin(origin: str, number: int) -> str:

@@ -19,7 +19,7 @@ from gateway.errors import ConfigError, LogUnavailable
 from gateway.log.entry import NO_PREV
 from gateway.log.files import SegmentFiles, close_all, tidy
 from gateway.log.frame import CHECKPOINT, ENTRY, block_end, encode_frame
-from gateway.log.nodes import LAST_OF_RUN, TreeNodes
+from gateway.log.nodes import LAST_OF_RUN
 from gateway.log.reader import SegmentReader
 from gateway.log.scan import Contents, Header, extend_tree, load_chained, segment_name, segment_starts
 from gateway.log.tree import Frontier, leaf_hash
@@ -54,7 +54,7 @@ class Segments:
         self._lock = threading.Lock()
         self._committing = threading.Lock()
         self._files = SegmentFiles(directory, segment_bytes)
-        self._reader = SegmentReader(directory, self._files.starts)
+        self.reader = SegmentReader(directory, self._files.starts)
         self._copy = copy
         self._reserve = min(RESERVE, segment_bytes // 4)
         self._fd = -1
@@ -125,22 +125,22 @@ class Segments:
         with self._lock:
             return self._durable_tree.copy()
 
-    def append(self, data: bytes, leaf: bytes, *, vital: bool = False) -> int:
+    def append(self, data: bytes, leaf: bytes, *, spare: int = 2) -> int:
         """Writes one entry; returns its seq. It is not durable before the next ``commit``.
 
-        *vital* entries (alarms, gaps) may use the space kept for them. Raises LogUnavailable; nothing is then
-        appended.
+        On a full disk it leaves *spare* halves of the reserve to what matters more. Raises LogUnavailable; nothing is
+        then appended.
         """
         frame = encode_frame(ENTRY, data)
         # Looked at without the lock too, since a commit that fights with the disk may hold it for long.
         if self._failed:
             raise self._refusal()
         with self._lock:
-            self._write(frame, vital)
+            self._write(frame, spare)
             tree = self.tree
             seq = tree.size
             if seq & LAST_OF_RUN == LAST_OF_RUN:
-                self._reader.node_files.complete(tree, leaf)
+                self.reader.node_files.complete(tree, leaf)
             tree.append(leaf)
             self.last_hash = leaf
             self._unsynced.append((frame, b""))
@@ -150,17 +150,17 @@ class Segments:
         """Writes a signed checkpoint; durable with the next ``commit``. Raises LogUnavailable."""
         frame = encode_frame(CHECKPOINT, note)
         with self._lock:
-            self._write(frame, True)
+            self._write(frame, 0)
             self._unsynced.append((frame, note))
 
     def _refusal(self) -> LogUnavailable:
         return LogUnavailable(f"the log in {self.directory} takes no entry: {'; '.join(self.faults[-1:])}")
 
-    def _write(self, frame: bytes, vital: bool) -> None:  # noqa: FBT001  (each entry passes here)
+    def _write(self, frame: bytes, spare: int) -> None:
         if self._failed:
             raise self._refusal()
         end = self._offset + len(frame)
-        if end > self._capacity or (self._files.full_disk and not vital and end > self._capacity - self._reserve):
+        if end > self._capacity or (self._files.full_disk and end > self._capacity - spare * self._reserve // 2):
             self._roll()
             end = self._offset + len(frame)
         try:
@@ -194,6 +194,12 @@ class Segments:
         note = notes[-1] if notes else self.newest_checkpoint or b""
         return Header(origin=self.origin, first_seq=tree.size, prev=last_hash, edge=tree.hashes(), note=note)
 
+    def take_packs(self) -> None:
+        """Reads from the packs that were made or pruned since, and removes the segments that they hold."""
+        with self._lock:
+            self.reader.packs.refresh()
+            self._files.drop_below(self.reader.packs.end_seq)
+
     def prepare(self) -> None:
         """Makes the next segment ready, so that a full disk is met here and not by an append. Blocks on the disk.
 
@@ -224,7 +230,7 @@ class Segments:
                 else:
                     close_all(files[:-1])
                 self._confirm(*reached)
-                self._reader.node_files.flush(self.durable_size)
+                self.reader.node_files.flush(self.durable_size)
             return self.durable_size
 
     def _reached(self) -> tuple[int, Frontier, bytes, tuple[str, int]]:
@@ -291,15 +297,11 @@ class Segments:
         Costs the same per entry at any depth. Raises TamperError where the file has changed, LogUnavailable.
         """
         limit = self.durable_size if stop is None else min(stop, self.durable_size)
-        return self._reader.read(start, limit, max_entries=max_entries, max_bytes=max_bytes)
-
-    def nodes(self) -> TreeNodes:
-        """Hashes of complete subtrees over the durable entries, for one proof."""
-        return self._reader.nodes()
+        return self.reader.read(start, limit, max_entries=max_entries, max_bytes=max_bytes)
 
     def checkpoint_covering(self, first_seq: int, end_seq: int) -> bytes | None:
         """The newest durable note with *first_seq* < size ≤ *end_seq* among those last read or written."""
-        return self._reader.checkpoint_covering(first_seq, end_seq, self.newest_checkpoint)
+        return self.reader.checkpoint_covering(first_seq, end_seq, self.newest_checkpoint)
 
     def close(self) -> None:
         """Closes the files; what was not committed stays written but unconfirmed."""

@@ -68,12 +68,9 @@ class Frontier:
         for leaf in islice(rest, -self.size % _RUN):
             self.append(leaf)
         while len(run := list(islice(rest, _RUN))) == _RUN:
-            self._append_run(run)
+            self.append_run(complete_root(run))
         for leaf in run:
             self.append(leaf)
-
-    def _append_run(self, run: list[bytes]) -> None:
-        self.append_run(complete_root(run))
 
     def append_run(self, node: bytes) -> None:
         """Adds 256 leaves by the root over them. Raises MalformedError unless the size is a multiple of 256."""

@@ -10,6 +10,7 @@ with the recovery entry that must account for it.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,9 +18,12 @@ from pathlib import Path
 from gateway.errors import ConfigError, MalformedError, TamperError
 from gateway.log.frame import FrameError
 from gateway.log.note import Checkpoint, parse_checkpoint
+from gateway.log.packs import Packs
 from gateway.log.scan import Contents, extend_tree, load, load_chained, notes_behind, segment_name, segment_starts
 from gateway.log.survey import take_survey
 from gateway.log.tile_reader import read_entries
+from gateway.log.tree import leaf_hash
+from gateway.log.verify_packs import check_pack, packed_root
 from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, Demands, Report, Walk, wrong_root
 
 __all__ = ["INTACT", "TAMPERED", "TORN", "UNSIGNED", "Demands", "Report", "Walk", "verify_segments", "verify_tiles"]
@@ -39,6 +43,7 @@ def known_roots(known: Sequence[bytes], walk: Walk) -> dict[int, list[Checkpoint
             raise ConfigError(f"a known checkpoint is none: {error}; give the whole file as it was kept") from error
         checkpoint = walk.checkpoint(note, 0, counted=False)
         roots.setdefault(checkpoint.size, []).append(checkpoint)
+    walk.known = set(roots)
     return roots
 
 
@@ -101,29 +106,62 @@ def _require_size(walk: Walk, signed_size: int, fault: FrameError | None) -> Non
 
 
 def _walk_segments(directory: Path, walk: Walk, signed_size: int, progress: Callable[[int], None]) -> FrameError | None:
-    """Goes through all segments; returns the deviation behind the last entry, if there is one."""
+    """Goes through all packs and segments; returns the deviation behind the last entry, if there is one."""
     loose = _torn_away(directory, signed_size)
+    packs = Packs(directory)
     starts = [start for start in segment_starts(directory) if directory / segment_name(start) not in dict(loose)]
-    if not starts or starts[0] != 0:
-        raise TamperError(f"{directory} does not hold the segment of entry 0", seq=0)
+    # A start may have been cut off between the pack and the removal of what is in it.
+    starts = starts[max(0, bisect.bisect_right(starts, packs.end_seq) - 1) :]
+    if not starts or starts[0] > packs.end_seq:
+        raise TamperError(f"{directory} does not hold the segment of entry {packs.end_seq}", seq=packs.end_seq)
     following = _loaded(directory, starts[0], newest=len(starts) == 1)
-    walk.begin(following.header.origin, following.entries[0] if following.entries else None)
-    roots = known_roots(walk.demands.known, walk)
-    _collect(following, walk, roots)
+    roots = _begin(packs, following, walk)
+    _walk_packs(packs, following, walk, roots, progress)
     void: list[tuple[str, int, int]] = []
     for index, start in enumerate(starts):
         contents, last = following, index + 1 == len(starts)
         if not last:
             # One segment ahead, since a checkpoint is written behind the entries it covers.
             following = _loaded(directory, starts[index + 1], newest=index + 2 == len(starts))
-            _collect(following, walk, roots)
+            _collect(following.notes, packs, walk, roots)
         end = contents.next_seq if last else starts[index + 1]
-        _check_segment(contents, walk, roots, start, end)
+        _check_segment(contents, walk, roots, end)
         if not last and (contents.next_seq > end or contents.fault is not None):
             surplus = contents.offsets[end - start] if contents.next_seq > end else contents.end
             void.append((contents.path.name, surplus, end))
         progress(walk.tree.size)
     _account(void, walk)
+    walk.require_manifests()
+    return _loose_end(loose, contents, walk, roots)
+
+
+def _begin(packs: Packs, oldest: Contents, walk: Walk) -> dict[int, list[Checkpoint]]:
+    """Takes origin and entry 0; returns the roots to compare with, which are those known from elsewhere."""
+    pack = packs.pack(0) if packs.ranges else None
+    if pack is not None:
+        walk.begin(pack.footer.origin, pack.entries(0)[0] if pack.footer.chunks[0][0] else None)
+    else:
+        walk.begin(oldest.header.origin, oldest.entries[0] if oldest.entries else None)
+    return known_roots(walk.demands.known, walk)
+
+
+def _walk_packs(
+    packs: Packs, oldest: Contents, walk: Walk, roots: dict[int, list[Checkpoint]], progress: Callable[[int], None]
+) -> None:
+    """Goes through the packs, one ahead with their checkpoints; takes those of the segment *oldest* in any case."""
+    newest = packs.newest()
+    packed = newest.notes() if newest else []
+    rest = [note for note in oldest.notes if note not in packed]
+    _collect(packs.pack(0).notes() if packs.ranges else rest, packs, walk, roots)
+    for number, pack in enumerate(packs):
+        _collect(packs.pack(number + 1).notes() if number + 1 < len(packs.ranges) else rest, packs, walk, roots)
+        check_pack(pack, walk, roots)
+        progress(walk.tree.size)
+
+
+def _loose_end(
+    loose: list[tuple[Path, FrameError]], contents: Contents, walk: Walk, roots: dict[int, list[Checkpoint]]
+) -> FrameError | None:
     deviations = [*loose, *([(contents.path, contents.fault)] if contents.fault is not None else [])]
     for path, fault in deviations:
         _notice_signatures(notes_behind(path, fault.offset), walk)
@@ -154,21 +192,23 @@ def _loaded(directory: Path, start: int, *, newest: bool) -> Contents:
     return contents
 
 
-def _collect(contents: Contents, walk: Walk, roots: dict[int, list[Checkpoint]]) -> None:
-    for seq, note in contents.notes:
+def _collect(notes: Sequence[tuple[int, bytes]], packs: Packs, walk: Walk, roots: dict[int, list[Checkpoint]]) -> None:
+    for seq, note in notes:
         checkpoint = walk.checkpoint(note, seq)
         if checkpoint.size >= walk.tree.size:
             roots.setdefault(checkpoint.size, []).append(checkpoint)
-        elif _root_at(contents.path.parent, checkpoint.size) != checkpoint.root:
+        elif _root_at(packs, checkpoint.size) != checkpoint.root:
             raise wrong_root(checkpoint, checkpoint.size)
         else:
             walk.signed_size = max(walk.signed_size, checkpoint.size)
 
 
-def _root_at(directory: Path, size: int) -> bytes:
+def _root_at(packs: Packs, size: int) -> bytes:
     """The root at a size that was passed before: a slow key store's checkpoint stands far behind its entries."""
-    start = max(start for start in segment_starts(directory) if start <= size)
-    contents = _loaded(directory, start, newest=False)
+    if size <= packs.end_seq:
+        return packed_root(packs, size)
+    start = max(start for start in segment_starts(packs.directory) if start <= size)
+    contents = _loaded(packs.directory, start, newest=False)
     tree = contents.header.tree()
     extend_tree(tree, contents.entries[: size - start])
     return tree.root()
@@ -184,13 +224,18 @@ def _notice_signatures(notes: list[bytes], walk: Walk) -> None:
             continue
 
 
-def _check_segment(contents: Contents, walk: Walk, roots: dict[int, list[Checkpoint]], start: int, end: int) -> None:
-    header, name = contents.header, contents.path.name
-    if header.origin != walk.origin or header.prev != walk.prev or header.edge != walk.tree.hashes():
+def _check_segment(contents: Contents, walk: Walk, roots: dict[int, list[Checkpoint]], end: int) -> None:
+    header, name, start = contents.header, contents.path.name, contents.header.first_seq
+    # Of the oldest segment, some entries may be packed already.
+    packed = contents.entries[: walk.tree.size - start]
+    tree = header.tree()
+    extend_tree(tree, packed)
+    prev = leaf_hash(packed[-1]) if packed else header.prev
+    if header.origin != walk.origin or walk.prev not in (prev, None) or tree.hashes() != walk.tree.hashes():
         raise TamperError(f"the header of {name} does not follow from the entries before it", seq=start)
     if header.note and walk.checkpoint(header.note, start, counted=False).size > start:
         raise TamperError(f"the header of {name} holds a checkpoint of later entries", seq=start)
-    leaves = walk.entries(contents.entries[: end - start])
+    leaves = walk.entries(contents.entries[len(packed) : end - start])
     if contents.next_seq < end:
         raise TamperError(f"{name}: {contents.fault or 'the end'}, before entry {end}", seq=contents.next_seq)
     walk.grow(leaves, roots)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.errors import MalformedError, TamperError
+from gateway.errors import ConfigError, MalformedError, TamperError
 from gateway.log.entry import NO_PREV, Kind, parse
+from gateway.log.nodes import RUN
 from gateway.log.note import Checkpoint, of_origin, parse_checkpoint, verify_checkpoint
 from gateway.log.tree import Frontier, leaf_hash
 from gateway.log.vkey import VerifierKey
@@ -30,6 +31,8 @@ class Report:
     signed_size: int
     first_bad_seq: int | None
     reason: str | None
+    #: Entries that were pruned, as manifest entries say.
+    pruned: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +53,18 @@ class Walk:
     demands: Demands
     origin: str = ""
     tree: Frontier = field(default_factory=Frontier)
-    prev: bytes = NO_PREV
+    #: Leaf hash of the entry before; None where that was pruned.
+    prev: bytes | None = NO_PREV
     keys: Sequence[VerifierKey] = ()
     checkpoints: int = 0
     signed_size: int = 0
     #: (segment file, offset) of each recovery entry.
     cuts: set[tuple[str, int]] = field(default_factory=set)
+    #: First seqs of the runs of 256 entries that are not there, and (first seq, seq behind) of each manifest entry.
+    missing: list[int] = field(default_factory=list)
+    manifests: list[tuple[int, int]] = field(default_factory=list)
+    #: Sizes of the checkpoints that somebody kept elsewhere.
+    known: set[int] = field(default_factory=set)
 
     def begin(self, origin: str, first: bytes | None) -> None:
         """Takes the log's origin and its first entry, and sees whether they are what is asked for."""
@@ -77,7 +86,7 @@ class Walk:
     def entries(self, batch: Iterable[bytes]) -> list[bytes]:
         """Checks entries that follow; returns their leaf hashes. The tree does not grow yet."""
         seq, prev, leaves = self.tree.size, self.prev, []
-        recovery = int(Kind.RECOVERY)
+        recovery, manifest = int(Kind.RECOVERY), int(Kind.MANIFEST)
         for data in batch:
             try:
                 _, kind, said, before, _, _, _, _, _, body = parse(data)
@@ -85,10 +94,12 @@ class Walk:
                 raise TamperError(f"entry {seq}: {error}", seq=seq) from error
             if said != seq:
                 raise TamperError(f"entry {seq} says that it is entry {said}", seq=seq)
-            if before != prev:
+            if before != prev and prev is not None:
                 raise TamperError(f"entry {seq} does not name the entry before it", seq=seq)
             if kind == recovery:
                 self.cuts.add((body[0], body[1]))
+            elif kind == manifest:
+                self.manifests.append((body[0], body[1]))
             prev = leaf_hash(data)
             leaves.append(prev)
             seq += 1
@@ -107,6 +118,30 @@ class Walk:
                     raise wrong_root(checkpoint, self.signed_size)
             self.signed_size = max(self.signed_size, size)
         self.tree.extend(leaves[done:])
+
+    def skip(self, value: bytes, roots: dict[int, list[Checkpoint]]) -> None:
+        """Adds a run of 256 entries that is not there by the hash over it; ``require_manifests`` judges later.
+
+        The log's own checkpoints within the run are passed over. Raises ConfigError for one from elsewhere.
+        """
+        self.grow([], roots)
+        start = self.tree.size
+        self.tree.append_run(value)
+        for size in [size for size in roots if start < size < self.tree.size]:
+            del roots[size]
+            if size in self.known:
+                raise ConfigError(
+                    f"the known checkpoint of size {size} cannot be compared: the entries around it, from {start} on, "
+                    "were pruned; take one of a size that is a multiple of 256, or the log from its archive"
+                )
+        self.missing.append(start)
+        self.prev = None
+
+    def require_manifests(self) -> None:
+        """Raises TamperError for entries that are missing without a manifest entry that says so."""
+        for start in self.missing:
+            if not any(first <= start < end for first, end in self.manifests):
+                raise TamperError(f"entry {start} is missing, and no manifest entry says that it was pruned", seq=start)
 
     def checkpoint(self, note: bytes, seq: int, *, counted: bool = True) -> Checkpoint:
         """Verifies signatures and origin of a checkpoint that stands before entry *seq*; ``grow`` compares its root."""
@@ -137,6 +172,7 @@ class Walk:
             signed_size=self.signed_size,
             first_bad_seq=first_bad_seq,
             reason=reason,
+            pruned=RUN * len(self.missing),
         )
 
 

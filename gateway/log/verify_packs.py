@@ -1,0 +1,31 @@
+"""The part of a check that goes through packs (``gateway.log.pack``) instead of segments."""
+
+from __future__ import annotations
+
+from gateway.errors import PrunedError, TamperError
+from gateway.log.note import Checkpoint
+from gateway.log.pack import Pack
+from gateway.log.packs import Packs
+from gateway.log.walk import Walk
+
+
+def check_pack(pack: Pack, walk: Walk, roots: dict[int, list[Checkpoint]]) -> None:
+    """Checks the entries of the next pack against what is before them and against *roots*. Raises TamperError."""
+    footer, start = pack.footer, walk.tree.size
+    if (footer.origin, footer.first_seq, footer.edge) != (walk.origin, start, walk.tree.hashes()):
+        raise TamperError(f"{pack.path.name} does not follow from the entries before it", seq=start)
+    if footer.note and walk.checkpoint(footer.note, start, counted=False).size > start:
+        raise TamperError(f"{pack.path.name} holds, as of before it, a checkpoint of later entries", seq=start)
+    for number, (length, value) in enumerate(footer.chunks):
+        if length:
+            walk.grow(walk.entries(pack.entries(number)), roots)
+        else:
+            walk.skip(value, roots)
+
+
+def packed_root(packs: Packs, size: int) -> bytes:
+    """The root at a size whose entries are packed. Raises TamperError."""
+    try:
+        return packs.root(size)
+    except PrunedError as error:
+        raise TamperError(f"the checkpoint of size {size} cannot be compared: {error}", seq=size) from error

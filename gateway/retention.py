@@ -1,0 +1,257 @@
+"""What stays of the log on this disk: packs old segments, archives them, and prunes what may go.
+
+An entry may go when all of this is true: it is packed and signed, every channel has confirmed it, it is in the
+archive (where one is configured), and it is older than ``days``; or older than ``days_min`` and the disk has less
+room than ``free_mb``. A manifest entry says so first, and goes only with the next checkpoint: what is gone was signed
+away. A clock that is not synchronised makes nothing old.
+
+The heavy part is done in a child process (``gateway.apart``): it takes some megabytes, and seconds of a small
+processor, that polling shall not feel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gateway import describe, durable
+from gateway.apart import apart
+from gateway.config.model import RetainConfig
+from gateway.errors import GatewayError, TamperError
+from gateway.log.entry import ALARM, WARNING, Kind, decode
+from gateway.log.log import Log
+from gateway.log.pack import PACK_ENTRIES
+from gateway.log.reader import note_size
+from gateway.reading import Clock, Moment
+from gateway.task import Progress
+from gateway.writer import Writer
+
+ROUND_S = 60.0
+#: Packs that one round may make, and prune: the rest has time until the next.
+_PACKS_A_ROUND = 8
+_DAY_MS = 86_400_000
+#: On a small board a pack takes some ten seconds, an archive that is begun late some minutes.
+_DEADLINE_S = 3600.0
+BALLAST = "ballast"
+_BALLAST_BYTES = 256 * 1024
+_SYNCHRONISED = "S"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """The oldest pack that was not pruned."""
+
+    first_seq: int
+    end_seq: int
+    #: Wall clock of its newest entry, Unix milliseconds.
+    newest_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that decides whether it may go."""
+
+    now: Moment
+    free_bytes: int
+    #: Entries below were confirmed by every channel, signed, and are in the archive if there is one.
+    settled_seq: int
+
+
+def reason_to_prune(oldest: Candidate, there: Situation, rule: RetainConfig) -> str | None:
+    """Why *oldest* may go now; None when it stays."""
+    if oldest.end_seq > there.settled_seq or there.now.quality != _SYNCHRONISED:
+        return None
+    age_ms = there.now.wall_ms - oldest.newest_ms
+    if age_ms > rule.days * _DAY_MS:
+        return f"older than {rule.days} days"
+    if age_ms > rule.days_min * _DAY_MS and there.free_bytes < rule.free_mb << 20:
+        return f"older than {rule.days_min} days, and less than {rule.free_mb} MB are free"
+    return None
+
+
+class Retention:
+    """Looks after one log; *confirmed* tells up to which seq every channel has confirmed."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        directory: Path,
+        rule: Callable[[], RetainConfig],
+        confirmed: Callable[[], int],
+        clock: Clock,
+        pack_entries: int = PACK_ENTRIES,
+    ) -> None:
+        self._writer = writer
+        self._log: Log = writer.log
+        self._directory = directory
+        self._rule = rule
+        self._confirmed = confirmed
+        self._clock = clock
+        self._pack_entries = pack_entries
+        #: Pack whose manifest entry is written, and the seq of that entry.
+        self._promised: tuple[int, int, int] | None = None
+        #: Entries below are pruned as far as they ever will be; None before the first round.
+        self._pruned: int | None = None
+        self._oldest: Candidate | None = None
+        self._archived = 0
+
+    async def run(self, progress: Progress) -> None:
+        """A round a minute, until it is cancelled."""
+        while True:
+            await asyncio.sleep(ROUND_S)
+            await self.round()
+            progress.mark()
+
+    async def round(self) -> None:
+        """Packs, archives and prunes what is due; what goes wrong is said, and tried again next time."""
+        try:
+            await self._pack()
+            await self._archive()
+            for _ in range(_PACKS_A_ROUND):
+                if not await self._prune():
+                    break
+        except TamperError as error:
+            if self._new_trouble(str(error)):
+                self._writer.event("log-changed", ALARM, self._log.origin, f"{error}; nothing is packed or pruned")
+        except (GatewayError, OSError) as error:
+            text = f"{error.strerror or error}" if isinstance(error, OSError) else str(error)
+            if self._new_trouble(text):
+                self._writer.event("retention-failed", WARNING, str(self._directory), text)
+        else:
+            self._writer.troubles.pop("retention", None)
+
+    def _new_trouble(self, text: str) -> bool:
+        new = self._writer.troubles.get("retention") != text
+        self._writer.troubles["retention"] = text
+        return new
+
+    def _signed_size(self) -> int:
+        note = self._log.newest_checkpoint
+        return note_size(note) if note else 0
+
+    async def _pack(self) -> None:
+        if self._pruned is None:
+            self._pruned = await asyncio.to_thread(apart, partial(_survey, self._directory))
+        for _ in range(_PACKS_A_ROUND):
+            end = self._log.packs.end_seq + self._pack_entries
+            if end >= min(self._signed_size(), self._log.durable_size):
+                return
+            await self._apart(_seal, end)
+
+    async def _apart(self, work: Callable[..., None], *args: int | Path | bytes) -> None:
+        await asyncio.to_thread(apart, partial(work, self._directory, *args), deadline_s=_DEADLINE_S)
+        # A crash before this line: the next start finds what was packed or pruned.
+        self._log.take_packs()
+
+    async def _archive(self) -> None:
+        target = self._rule().archive
+        note = self._log.newest_checkpoint
+        if target is None or note is None or self._archived >= self._log.packs.end_seq:
+            return
+        await self._apart(_archive, target, note)
+        self._archived = note_size(note)
+
+    async def _prune(self) -> bool:
+        """Takes one step towards less; False when there is none to take now."""
+        if self._promised is not None:
+            first, end, seq = self._promised
+            if self._signed_size() <= seq:
+                return False
+            # The manifest is signed: a crash from here on leaves the pack whole or pruned, and either is accounted for.
+            await self._apart(_prune, first, end)
+            self._promised, self._pruned = None, end
+            return True
+        oldest = self._find_oldest()
+        reason = reason_to_prune(oldest, self._situation(), self._rule()) if oldest else None
+        if oldest is None or reason is None:
+            return False
+        described = partial(_doomed, self._directory, oldest.first_seq, oldest.end_seq, reason)
+        body = await asyncio.to_thread(apart, described, deadline_s=_DEADLINE_S)
+        entry = self._writer.append(Kind.MANIFEST, body, urgent=True)
+        self._promised = (oldest.first_seq, oldest.end_seq, entry.seq)
+        return False
+
+    def _situation(self) -> Situation:
+        settled = min(self._confirmed(), self._signed_size())
+        if self._rule().archive is not None:
+            settled = min(settled, self._archived)
+        return Situation(
+            now=self._clock(), free_bytes=describe.disk(self._directory)["free_bytes"], settled_seq=settled
+        )
+
+    def _find_oldest(self) -> Candidate | None:
+        """The oldest pack of which nothing was pruned."""
+        found = next(((first, end) for first, end in self._log.packs.ranges if first >= (self._pruned or 0)), None)
+        if found is None:
+            return None
+        if self._oldest is None or (self._oldest.first_seq, self._oldest.end_seq) != found:
+            first, end = found
+            # The entry behind it as well: the clock may have been wrong while the last one was written.
+            newest = [decode(data).moment.wall_ms for seq in (end - 1, end) for data in self._log.read(seq, seq + 1)]
+            self._oldest = Candidate(first_seq=first, end_seq=end, newest_ms=max(newest))
+        return self._oldest
+
+
+# What follows runs in a child process, and imports there what the gateway itself has no need of.
+
+
+def _survey(directory: Path) -> int:
+    """The seq behind the newest pruned pack; also sees to the ballast."""
+    from gateway.log.packs import Packs
+
+    with contextlib.suppress(OSError):
+        # On a disk that is full already there is none.
+        keep_ballast(directory)
+    packs = Packs(directory)
+    start = packs.minimum_index()
+    return next((end for first, end in packs.ranges if first < start <= end), 0)
+
+
+def _seal(directory: Path, end_seq: int) -> None:
+    from gateway.log.seal import seal
+    from gateway.log.view import LogView
+
+    footer = seal(directory, end_seq)
+    LogView(directory).nodes().restore(footer.end_seq, start=footer.first_seq)
+
+
+def _archive(directory: Path, target: Path, note: bytes) -> None:
+    from gateway.log.tiles import write_tiles
+    from gateway.log.view import LogView
+
+    view = LogView(directory)
+    write_tiles(target, view.origin, view.entries, note)
+
+
+def _doomed(directory: Path, first_seq: int, end_seq: int, reason: str) -> list[Any]:
+    from gateway.log.seal import doomed
+
+    return doomed(directory, first_seq, end_seq).body(reason)
+
+
+def _prune(directory: Path, first_seq: int, end_seq: int) -> None:
+    from gateway.log.seal import prune
+
+    ballast = directory / BALLAST
+    try:
+        prune(directory, first_seq, end_seq)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or not ballast.exists():
+            raise
+        # The room that was kept for this: what is written in its place is smaller than what it replaces.
+        durable.remove([ballast])
+        prune(directory, first_seq, end_seq)
+    keep_ballast(directory)
+
+
+def keep_ballast(directory: Path) -> None:
+    """Keeps some room on the disk, so that even a full one can be pruned. Raises OSError."""
+    if not (directory / BALLAST).exists():
+        os.close(durable.preallocate(directory / BALLAST, b"", _BALLAST_BYTES))
