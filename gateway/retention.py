@@ -227,7 +227,7 @@ def _archive(directory: Path, target: Path, note: bytes) -> None:
     from gateway.log.view import LogView
 
     view = LogView(directory)
-    write_tiles(target, view.origin, view.entries, note)
+    write_tiles(target, view.origin, view.entries, note, pruned=view.pruned())
 
 
 def _doomed(directory: Path, first_seq: int, end_seq: int, reason: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ import pytest
 from gateway import durable
 from gateway.errors import PrunedError, TamperError
 from gateway.log.entry import Kind, decode
+from gateway.log.frame import ENTRY, encode_frame
 from gateway.log.note import parse_checkpoint
-from gateway.log.pack import CHUNK, Pack, pack_name, pack_ranges
+from gateway.log.pack import CHUNK, Pack, PackWriter, pack_name, pack_ranges
 from gateway.log.proof import verify_proof, write_proof
 from gateway.log.scan import load
 from gateway.log.seal import doomed, prune, seal
+from gateway.log.tiles import encode_bundle
 from gateway.log.tree import inclusion_proof
 from gateway.log.view import LogView
 from tests.log_damage import flip, restart
@@ -113,8 +116,6 @@ def test_changed_entries_are_not_packed(tmp_path: Path) -> None:
     contents = load(path)
     entry = bytearray(contents.entries[9])
     entry[-2] ^= 1
-    from gateway.log.frame import ENTRY, encode_frame
-
     with path.open("r+b") as file:
         file.seek(contents.offsets[9])
         file.write(encode_frame(ENTRY, bytes(entry)))
@@ -186,10 +187,6 @@ def test_a_pruned_log_goes_on_after_a_restart(tmp_path: Path) -> None:
 
 def test_the_manifest_names_every_bundle(tmp_path: Path) -> None:
     """With size and SHA-256 of the C2SP bundle that an export would hold."""
-    import hashlib
-
-    from gateway.log.tiles import encode_bundle
-
     station = filled(tmp_path)
     before = station.entries()
     pack_all(station)
@@ -236,8 +233,6 @@ def test_a_forged_hash_of_a_pruned_chunk_is_tampering(tmp_path: Path) -> None:
     station = filled(tmp_path)
     pack_all(station)
     prune_oldest(station)
-    from gateway.log.pack import PackWriter
-
     path = station.directory / pack_name(0, PACK)
     pack = Pack(path)
     chunks = [(pack.raw_chunk(number), value) for number, (_, value) in enumerate(pack.footer.chunks)]

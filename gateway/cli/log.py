@@ -10,6 +10,7 @@ import base64
 import json
 import sys
 import time
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,7 @@ def _report_object(report: Report, keys: list[str]) -> dict[str, Any]:
         "checkpoints": report.checkpoints,
         "signed_size": report.signed_size,
         "vkeys": keys,
+        "pruned": report.pruned,
         "first_bad_seq": report.first_bad_seq,
         "reason": report.reason,
     }
@@ -186,10 +188,11 @@ def _report_text(report: Report, whose: str) -> str:
         return f"{report.verdict.upper()}{bad}: {report.reason} ({report.origin}, {report.size} entries before it)"
     tail = report.size - report.signed_size
     unsigned = f"; the last {tail} are not signed yet" if tail else ""
+    pruned = f", {report.pruned} of them pruned as manifest entries say" if report.pruned else ""
     root = base64.b64encode(report.root).decode()
     return (
-        f"intact: {report.origin}, {report.size} entries, {report.checkpoints} checkpoints checked against {whose}"
-        f"{unsigned}; root {root}"
+        f"intact: {report.origin}, {report.size} entries{pruned}, "
+        f"{report.checkpoints} checkpoints checked against {whose}{unsigned}; root {root}"
     )
 
 
@@ -227,6 +230,7 @@ def _export(args: argparse.Namespace, app: App) -> int:
         raise UnavailableError("the log has no checkpoint yet; an export needs one")
     size = parse_checkpoint(note).size
     with Progress("exporting", size) as progress:
-        count = write_tiles(args.target, view.origin, lambda start: view.entries(start, size), note, progress)
+        read = partial(view.entries, stop=size)
+        count = write_tiles(args.target, view.origin, read, note, progress, view.pruned())
     print(f"{args.target}: {view.origin} up to entry {size - 1}, {count} entries written")
     return EXIT_OK

@@ -8,6 +8,7 @@ found in the file it is in, before any entry that it could speak for is believed
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.errors import LogUnavailable, TamperError
@@ -15,6 +16,7 @@ from gateway.log.note import MAX_NOTE, Checkpoint
 from gateway.log.tiles import (
     ENTRIES,
     MAX_BUNDLE,
+    MINIMUM_INDEX,
     WIDTH,
     edge_root,
     edge_widths,
@@ -42,13 +44,33 @@ def read_note(directory: Path) -> bytes:
     return note
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrunedRun:
+    """A run of 256 entries that is not there: the hash over it, proved to be under the checkpoint."""
+
+    value: bytes
+
+
+def minimum_index(directory: Path) -> int:
+    """From which seq on all entries should be there; 0 without a word about it, which is a hint only."""
+    text = _read(directory / MINIMUM_INDEX, 20)
+    return int(text) if text is not None and text.strip().isdigit() else 0
+
+
 def read_entries(directory: Path, checkpoint: Checkpoint) -> Iterator[bytes]:
     """All entries under *checkpoint* in order, each proved to be under it; memory does not grow with the log.
 
     Verify the checkpoint first. Raises TamperError, with the seq of the first entry concerned (for a tile, the first
     one it covers), LogUnavailable for a file that cannot be read.
     """
-    reader = _Reader(directory)
+    for item in read_runs(directory, checkpoint, 0):
+        assert isinstance(item, bytes)
+        yield item
+
+
+def read_runs(directory: Path, checkpoint: Checkpoint, minimum: int) -> Iterator[bytes | PrunedRun]:
+    """As ``read_entries``; a bundle below *minimum* may be missing."""
+    reader = _Reader(directory, minimum)
     rows = [
         reader.tile(level, _edge_index(checkpoint.size, level), width) if width else []
         for level, width in enumerate(edge_widths(checkpoint.size))
@@ -91,8 +113,9 @@ def _is_width(text: str, limit: int) -> bool:
 
 
 class _Reader:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, minimum: int) -> None:
         self._directory = directory
+        self._minimum = minimum
 
     def tile(self, level: int, index: int, width: int = WIDTH) -> list[bytes]:
         """The hashes of one tile; not checked but for their number."""
@@ -102,8 +125,11 @@ class _Reader:
             raise _changed(name, f"is not {wanted} bytes long", _first(level, index))
         return split_tile(data)[:width]
 
-    def descend(self, level: int, index: int, expected: bytes) -> Iterator[bytes]:
+    def descend(self, level: int, index: int, expected: bytes) -> Iterator[bytes | PrunedRun]:
         """The entries below a full tile whose root must be *expected*."""
+        if level == 0 and _first(0, index + 1) <= self._minimum and not self._has(tile_path(ENTRIES, index)):
+            yield PrunedRun(value=expected)
+            return
         row = self.tile(level, index)
         if row_root(row) != expected:
             raise _changed(tile_path(level, index), "does not give its hash in the tile above", _first(level, index))
@@ -125,6 +151,9 @@ class _Reader:
         if rest and name == tile_path(ENTRIES, index, len(row)):
             raise _changed(name, f"has {rest} bytes behind its last entry", index * WIDTH + len(row) - 1)
         return entries
+
+    def _has(self, name: str) -> bool:
+        return (self._directory / name).exists()
 
     def accuse_edge(self, rows: list[list[bytes]], checkpoint: Checkpoint) -> None:
         """Finds which edge tile does not fit what is below it; raises TamperError in any case."""

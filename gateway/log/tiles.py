@@ -9,29 +9,39 @@ file                            content
 ``tile/<L>/<N>.p/<W>``          the same, not full yet: W hashes, 1 to 255
 ``tile/entries/<N>``            256 entries, each after its length (2 bytes, big-endian)
 ``tile/entries/<N>.p/<W>``      the same, not full yet: W entries
+``minimum-index``               not of C2SP: where the log was pruned, the seq from which on all entries are there, in
+                                decimal; it is a hint that nobody signed
 ==============================  ======================================================================================
 
 N is written in groups of three digits, all but the last behind an x: 1234067 is ``x001/x234/067``. A log of size s has
 ``s // 256^(L+1)`` full tiles at level L, and one of width ``s // 256^L mod 256`` where that is not 0; nothing is hashed
 upwards from a tile that is not full. Only an entry is hashed, never its length. Tiles and bundles that are not full
 stay as long as the full one is not there, for readers that still hold an earlier checkpoint.
+
+Of a pruned log (C2SP tlog-tiles, Pruning) the bundles and the tiles of level 0 below the minimum index are missing, but
+for those with entries that are never pruned. Tiles of higher levels are all there.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from gateway.durable import make_directory, sync_everything, write_atomically, write_replacing
 from gateway.errors import ConfigError, LogUnavailable, MalformedError, TamperError
 from gateway.log.note import Checkpoint, parse_checkpoint
-from gateway.log.tree import HASH_SIZE, Frontier, leaf_hash
+from gateway.log.tree import HASH_SIZE, Frontier, NodeSource, leaf_hash
 
 WIDTH = 256
 ENTRIES = "entries"
+MINIMUM_INDEX = "minimum-index"
 MAX_BUNDLE = WIDTH * (2 + 65_535)
+
+#: What an export that was cut short leaves.
+_OURS = frozenset(("tile", ".checkpoint.tmp", MINIMUM_INDEX))
 
 #: Yields the log's entries from this seq on.
 ReadFrom = Callable[[int], Iterable[bytes]]
@@ -84,8 +94,25 @@ def split_tile(data: bytes) -> list[bytes]:
     return [data[start : start + HASH_SIZE] for start in range(0, len(data), HASH_SIZE)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What is left of the pruned beginning of a log."""
+
+    #: The seq from which on all entries are there; a multiple of 256.
+    minimum_index: int = 0
+    #: (number of the run of 256, its entries) of what is left below.
+    kept: Iterable[tuple[int, list[bytes]]] = ()
+    #: Hashes of complete subtrees of level 8 and above.
+    node: NodeSource | None = None
+
+
 def write_tiles(
-    directory: Path, origin: str, read: ReadFrom, note: bytes, progress: Callable[[int], None] = lambda _done: None
+    directory: Path,
+    origin: str,
+    read: ReadFrom,
+    note: bytes,
+    progress: Callable[[int], None] = lambda _done: None,
+    pruned: Pruned | None = None,
 ) -> int:
     """Exports the log up to the checkpoint *note* into *directory*, or extends the export that is there.
 
@@ -100,7 +127,7 @@ def write_tiles(
         raise TamperError(f"the checkpoint to export is of the log {new.origin!r}, not of {origin!r}")
     try:
         old = _earlier(directory, new)
-        start = _write(directory, read, new, old, progress)
+        start = _write(directory, read, new, old, progress, pruned or Pruned())
         # A crash before this line: the old checkpoint holds, tiles beyond it are written again by the next export.
         sync_everything()
         write_atomically(directory / "checkpoint", note)
@@ -116,7 +143,7 @@ def _earlier(directory: Path, new: Checkpoint) -> Checkpoint | None:
     try:
         old = parse_checkpoint((directory / "checkpoint").read_bytes())
     except FileNotFoundError:
-        strange = sorted(item.name for item in directory.iterdir() if item.name not in ("tile", ".checkpoint.tmp"))
+        strange = sorted(item.name for item in directory.iterdir() if item.name not in _OURS)
         if strange:
             raise ConfigError(f"export {directory}: holds {strange[0]!r}; name an empty or a new directory") from None
         return None
@@ -132,9 +159,21 @@ def _earlier(directory: Path, new: Checkpoint) -> Checkpoint | None:
 
 
 def _write(
-    directory: Path, read: ReadFrom, new: Checkpoint, old: Checkpoint | None, progress: Callable[[int], None]
+    directory: Path,
+    read: ReadFrom,
+    new: Checkpoint,
+    old: Checkpoint | None,
+    progress: Callable[[int], None],
+    pruned: Pruned,
 ) -> int:
     rows = _resumed(directory, old) if old else None
+    if old is not None and old.size < pruned.minimum_index:
+        raise ConfigError(
+            f"export {directory}: holds {old.size} entries, and the log was pruned up to entry {pruned.minimum_index}: "
+            "the entries between are not there; keep it, and name a new directory"
+        )
+    if rows is None and pruned.minimum_index:
+        rows = _write_pruned(directory, pruned)
     writer = _Writer(directory, rows or [])
     start = writer.size
     entries = iter(read(start))
@@ -150,6 +189,26 @@ def _write(
     writer.finish()
     _require_root(writer.rows, new, "the checkpoint to export")
     return start
+
+
+def _write_pruned(directory: Path, pruned: Pruned) -> list[list[bytes]]:
+    """Writes what is left below the minimum index; returns the rows there."""
+    assert pruned.node is not None
+    writer = _Writer(directory, [])
+    for number, entries in pruned.kept:
+        writer.put(tile_path(ENTRIES, number), encode_bundle(entries))
+        writer.put(tile_path(0, number), b"".join(map(leaf_hash, entries)))
+    rows: list[list[bytes]] = [[]]
+    for level in range(1, len(edge_widths(pruned.minimum_index))):
+        count, row = pruned.minimum_index >> 8 * level, list[bytes]()
+        for index in range(count):
+            row.append(pruned.node(8 * level, index))
+            if len(row) == WIDTH:
+                writer.put(tile_path(level, index // WIDTH), b"".join(row))
+                row.clear()
+        rows.append(row)
+    write_replacing(directory / MINIMUM_INDEX, f"{pruned.minimum_index}\n".encode())
+    return rows
 
 
 def _require_root(rows: list[list[bytes]], checkpoint: Checkpoint, what: str) -> None:
@@ -190,7 +249,7 @@ class _Writer:
         level, hashes = 0, leaves
         self.size += len(bundle)
         if len(bundle) == WIDTH:
-            self._put(tile_path(ENTRIES, self.size // WIDTH - 1), encode_bundle(bundle))
+            self.put(tile_path(ENTRIES, self.size // WIDTH - 1), encode_bundle(bundle))
         while True:
             if level == len(self.rows):
                 self.rows.append([])
@@ -199,7 +258,7 @@ class _Writer:
             if len(row) < WIDTH:
                 return
             level += 1
-            self._put(tile_path(level - 1, self.size // WIDTH**level - 1), b"".join(row))
+            self.put(tile_path(level - 1, self.size // WIDTH**level - 1), b"".join(row))
             hashes = [row_root(row)]
             row.clear()
 
@@ -207,11 +266,12 @@ class _Writer:
         """Writes what is not full."""
         for level, row in enumerate(self.rows):
             if row:
-                self._put(tile_path(level, self.size // WIDTH ** (level + 1), len(row)), b"".join(row))
+                self.put(tile_path(level, self.size // WIDTH ** (level + 1), len(row)), b"".join(row))
         if self.rows and self.rows[0]:
-            self._put(tile_path(ENTRIES, self.size // WIDTH, len(self.rows[0])), encode_bundle(self._bundle))
+            self.put(tile_path(ENTRIES, self.size // WIDTH, len(self.rows[0])), encode_bundle(self._bundle))
 
-    def _put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes) -> None:
+        """Writes one file, whole; it is not durable yet."""
         path = self._directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_replacing(path, data)

@@ -11,9 +11,10 @@ with the recovery entry that must account for it.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
 
 from gateway.errors import ConfigError, MalformedError, TamperError
 from gateway.log.frame import FrameError
@@ -21,7 +22,7 @@ from gateway.log.note import Checkpoint, parse_checkpoint
 from gateway.log.packs import Packs
 from gateway.log.scan import Contents, extend_tree, load, load_chained, notes_behind, segment_name, segment_starts
 from gateway.log.survey import take_survey
-from gateway.log.tile_reader import read_entries
+from gateway.log.tile_reader import minimum_index, read_runs
 from gateway.log.tree import leaf_hash
 from gateway.log.verify_packs import check_pack, packed_root
 from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, Demands, Report, Walk, wrong_root
@@ -80,20 +81,33 @@ def verify_tiles(
     try:
         checkpoint = parse_checkpoint(note)
         walk.origin = checkpoint.origin
-        first = list(islice(read_entries(directory, checkpoint), 1))
+        minimum = minimum_index(directory)
+        first = [item for item in islice(read_runs(directory, checkpoint, minimum), 1) if isinstance(item, bytes)]
         walk.begin(checkpoint.origin, first[0] if first else None)
         roots = known_roots(demands.known, walk)
         roots.setdefault(checkpoint.size, []).append(walk.checkpoint(note, checkpoint.size))
-        entries = read_entries(directory, checkpoint)
-        while batch := list(islice(entries, _BATCH)):
-            walk.grow(walk.entries(batch), roots)
-            progress(walk.tree.size)
+        for _, run in groupby(read_runs(directory, checkpoint, minimum), type):
+            _walk_run(walk, roots, run, progress)
+        walk.require_manifests()
         _require_size(walk, max([checkpoint.size, *roots]), None)
     except MalformedError as error:
         return walk.report(TAMPERED, None, f"the checkpoint: {error}")
     except TamperError as error:
         return walk.report(TAMPERED, error.seq, str(error))
     return walk.report(INTACT)
+
+
+def _walk_run(
+    walk: Walk, roots: dict[int, list[Checkpoint]], run: Iterator[Any], progress: Callable[[int], None]
+) -> None:
+    """Goes through items of one kind: entries, or runs that were pruned."""
+    while batch := list(islice(run, _BATCH)):
+        if isinstance(batch[0], bytes):
+            walk.grow(walk.entries(batch), roots)
+        else:
+            for item in batch:
+                walk.skip(item.value, roots)
+        progress(walk.tree.size)
 
 
 def _require_size(walk: Walk, signed_size: int, fault: FrameError | None) -> None:

@@ -9,8 +9,11 @@ from gateway.errors import ConfigError, TamperError
 from gateway.log.entry import Entry, Kind, decode, description
 from gateway.log.frame import FrameError
 from gateway.log.nodes import TreeNodes
+from gateway.log.pack import CHUNK
+from gateway.log.packs import Packs
 from gateway.log.reader import SegmentReader
 from gateway.log.scan import load, segment_name, segment_starts
+from gateway.log.tiles import Pruned
 from gateway.log.tree import leaf_hash
 from gateway.reading import MeterDescription
 
@@ -64,6 +67,12 @@ class LogView:
         """Hashes of complete subtrees; *believe* set to False takes nothing but the entries."""
         return self._reader.nodes(believe=believe)
 
+    def pruned(self) -> Pruned:
+        """What is left of the entries that were pruned, for an export."""
+        packs = self._reader.packs
+        minimum = packs.minimum_index()
+        return Pruned(minimum_index=minimum, kept=_kept(packs, minimum), node=self.nodes().node)
+
     def leaves(self) -> Iterator[bytes]:
         """Leaf hashes of all entries."""
         return map(leaf_hash, self.entries())
@@ -80,3 +89,12 @@ class LogView:
             known = entry is not None and entry.kind is Kind.DEFINITION
             self._meters[definition_seq] = description(entry.body) if entry is not None and known else None
         return self._meters[definition_seq]
+
+
+def _kept(packs: Packs, minimum: int) -> Iterator[tuple[int, list[bytes]]]:
+    """(number of the run of 256, its entries) of what was kept below *minimum*."""
+    for pack in packs:
+        for number, (length, _) in enumerate(pack.footer.chunks):
+            run = pack.footer.first_seq // CHUNK + number
+            if length and run * CHUNK < minimum:
+                yield run, pack.entries(number)
