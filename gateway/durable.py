@@ -11,7 +11,9 @@ import contextlib
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 #: Written in one go while a file is zero-filled.
 _ZEROES = bytes(1 << 20)
@@ -72,6 +74,21 @@ def write_replacing(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_bytes(data)
     temporary.rename(path)
+
+
+@contextlib.contextmanager
+def open_replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write. *path* has its old content until the block ends well, and then all of the new one.
+
+    After a failed block the old content stays. Nothing is synced: a crash may leave anything of what was just written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sync_everything() -> None:

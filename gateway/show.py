@@ -38,14 +38,15 @@ def rfc3339(wall_ms: int) -> str:
 
 
 def point_object(spec: PointSpec, point: PointReading) -> dict[str, Any]:
-    """One point: exact decimal text or null, unit, OBIS code, raw words in hex, status."""
-    return {
+    """One point: exact decimal text or null, unit, OBIS code, raw words in hex, status; whether it is resettable."""
+    found: dict[str, Any] = {
         "value": None if point.value is None else str(point.value),
         "unit": spec.unit,
         "obis": spec.obis,
         "raw": point.raw.hex(),
         "status": point.status.text,
     }
+    return found | {"resettable": True} if spec.resettable else found
 
 
 def entry_object(entry: Entry, lookup: Lookup) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def entry_object(entry: Entry, lookup: Lookup) -> dict[str, Any]:
         return found | {name: _plain(item) for name, item in items}
     meter = lookup(entry.body[0])
     points = points_of(entry.body)
-    specs = meter.points if meter is not None else _unnamed(len(points))
+    specs = meter.points if meter is not None else unnamed_points(len(points))
     found["meter"] = meter.name if meter is not None else None
     found["definition"] = entry.body[0]
     if entry.body[1]:
@@ -105,7 +106,7 @@ def _summary(entry: Entry, lookup: Lookup) -> str:
 def reading_text(entry: Entry, lookup: Lookup) -> str:
     """A reading in words: meter, and each point with value and unit or the reason why there is none."""
     meter, points = lookup(entry.body[0]), points_of(entry.body)
-    specs = meter.points if meter is not None else _unnamed(len(points))
+    specs = meter.points if meter is not None else unnamed_points(len(points))
     words = []
     for spec, point in zip(specs, points, strict=False):
         value = f"{point.value} {spec.unit}".rstrip() if point.value is not None else ""
@@ -118,7 +119,8 @@ def _severity(number: int) -> str:
     return _SEVERITIES[number] if 0 <= number < len(_SEVERITIES) else f"severity {number}"
 
 
-def _unnamed(count: int) -> tuple[PointSpec, ...]:
+def unnamed_points(count: int) -> tuple[PointSpec, ...]:
+    """Stand-ins for the points of a reading whose definition is not at hand."""
     return tuple(PointSpec(name=f"point_{index}", obis="", unit="", register="") for index in range(count))
 
 
