@@ -20,6 +20,7 @@ from gateway.errors import EXIT_NO, EXIT_OK, ConfigError, UnavailableError
 from gateway.log.view import LogView, find_log
 from gateway.log.vkey import VerifierKey
 from gateway.signing import Algorithm, KeyRequest, Purpose, Signer
+from gateway.version import VERSION
 from gateway.views.source import MeterReading, Selection, Source
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _ocmf(args: argparse.Namespace, source: Source, signer: Signer) -> Iterator[
     if args.last is not None and args.last >= checkpoint.size:
         raise UnavailableError(f"--to {args.last}: the newest checkpoint covers entries below {checkpoint.size} only")
     require_intact(source.view, checkpoint)
-    issuer = Issuer(origin=source.origin, checkpoint=checkpoint, serial=args.serial)
+    issuer = Issuer(checkpoint=checkpoint, version=VERSION, serial=args.serial)
     readings = (reading for reading in source.readings() if reading.entry.seq < checkpoint.size)
     payloads = _session(args, issuer, readings) if args.transaction else (fiscal(issuer, one) for one in readings)
     for payload in payloads:

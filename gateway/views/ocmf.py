@@ -39,11 +39,10 @@ from gateway.errors import ConfigError, MalformedError
 from gateway.log.note import Checkpoint
 from gateway.reading import PointReading, PointSpec, Status
 from gateway.show import rfc3339
-from gateway.version import VERSION
 from gateway.views.json_text import compact
 from gateway.views.source import MeterReading
 
-VERSION_OCMF = "1.3"
+FORMAT_VERSION = "1.3"
 ALGORITHM = "ECDSA-secp256r1-SHA256"
 IMPORT_TOTAL = "1-0:1.8.0"
 _UNITS = ("kWh", "Wh")
@@ -72,8 +71,9 @@ _STATES: dict[Status, tuple[str, str]] = {
 class Issuer:
     """Who says it, and what stands behind it."""
 
-    origin: str
     checkpoint: Checkpoint
+    #: Version of the program.
+    version: str
     #: The meter's serial number; None where nobody stated it.
     serial: str | None = None
 
@@ -152,17 +152,25 @@ def _time(reading: MeterReading) -> str:
 def _payload(issuer: Issuer, page: str, behind: Sequence[MeterReading], readings: list[dict[str, Any]]) -> str:
     last, meter = behind[-1], behind[-1].meter
     found: dict[str, Any] = {
-        "FV": VERSION_OCMF,
+        "FV": FORMAT_VERSION,
         "GI": "meter-gateway",
-        "GS": issuer.origin,
-        "GV": VERSION,
+        "GS": issuer.checkpoint.origin,
+        "GV": issuer.version,
         "PG": f"{page}{last.entry.seq}",
     }
     if meter is not None:
         found["MM"] = meter.model
     if issuer.serial is not None:
         found["MS"] = issuer.serial
-    entries = [{"seq": reading.entry.seq, "hash": reading.hash} for reading in behind]
-    ours = {"origin": issuer.origin, "meter": last.meter_name, "definition": last.entry.body[0], "entries": entries}
-    checkpoint = {"size": issuer.checkpoint.size, "root": base64.b64encode(issuer.checkpoint.root).decode()}
-    return compact(found | _NOBODY | {"RD": readings, "UL": ours | checkpoint})
+    return compact(found | _NOBODY | {"RD": readings, "UL": _behind(issuer.checkpoint, behind)})
+
+
+def _behind(checkpoint: Checkpoint, behind: Sequence[MeterReading]) -> dict[str, Any]:
+    return {
+        "origin": checkpoint.origin,
+        "meter": behind[-1].meter_name,
+        "definition": behind[-1].entry.body[0],
+        "entries": [{"seq": reading.entry.seq, "hash": reading.hash} for reading in behind],
+        "size": checkpoint.size,
+        "root": base64.b64encode(checkpoint.root).decode(),
+    }
