@@ -17,7 +17,7 @@ def by_cwt(case: dict) -> "bool | str":
     try:
         key = COSEKey.from_pem(case["pem"], kid=bytes.fromhex(case["kid"]))
         COSE.new().decode(bytes.fromhex(case["receipt"]), key, detached_payload=bytes.fromhex(case["root"]))
-    except (CWTError, ValueError) as error:
+    except (CWTError, ValueError, TypeError, LookupError, AttributeError, EOFError) as error:
         return f"{type(error).__name__}: {error}"
     return True
 
