@@ -9,6 +9,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,26 @@ def test_a_reading_without_its_definition_keeps_its_values(tmp_path: Path) -> No
     station.log.close()
     last = list(csv.DictReader(io.StringIO(shown("csv", source(station, start=8)))))[-1]
     assert (last["meter"], last["point"], last["value"], last["unit"]) == ("definition-0", "point_0", "1.5", "")
+
+
+class Endless:
+    """A log view that has no end."""
+
+    def __init__(self, view: LogView) -> None:
+        self._view = view
+        self.origin, self.meter = view.origin, view.meter
+
+    def entries(self, start: int, stop: int | None) -> Iterator[bytes]:
+        while True:
+            yield from self._view.entries(FIRST_READING)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_view_is_written_entry_by_entry(station: Station, name: str) -> None:
+    """So its memory cannot grow with the log: one without an end has a first thousand lines."""
+    endless = Source(Endless(LogView(station.directory)), Selection())  # type: ignore[arg-type]
+    lines = importlib.import_module(f"gateway.views.{MODULES[name]}").lines(endless)
+    assert len(list(islice(lines, 1000))) == 1000
 
 
 # Properties.
