@@ -17,7 +17,7 @@ from gateway.keeper import KeyKeeper
 from gateway.outbox import LogReader
 from gateway.reading import Bus, Clock
 from gateway.registry import Registry
-from gateway.signing import KeyRequest, Signer
+from gateway.signing import Algorithm, KeyRequest, Purpose, Signer
 from gateway.sink import Sink
 from gateway.version import SOFTWARE
 
@@ -155,13 +155,18 @@ class App:
 
         return KeyKeeper(config.key.uri, config.origin, config.state_dir / "signer.state", open_signer)
 
-    def open_key(self, uri: str, base: Path, *, create: bool = False) -> Signer:
+    def open_key(
+        self,
+        uri: str,
+        base: Path,
+        *,
+        create: bool = False,
+        purpose: Purpose = Purpose.CHECKPOINT,
+        algorithm: Algorithm = Algorithm.ED25519,
+    ) -> Signer:
         """The key that *uri* names, made when it is missing and *create* says so. Raises SignerError, ConfigError."""
-        return self.request_key(KeyRequest(uri=uri, base=base, create=create))
-
-    def request_key(self, request: KeyRequest) -> Signer:
-        """The key of that request, for its purpose. Raises SignerError, ConfigError."""
-        return KEYS.get(request.uri.partition(":")[0])(request)
+        wanted = KeyRequest(uri=uri, base=base, purpose=purpose, create=create, algorithm=algorithm)
+        return KEYS.get(uri.partition(":")[0])(wanted)
 
 
 def _model_info(name: str | Path) -> ModelInfo:
@@ -209,7 +214,7 @@ def _file_key(wanted: KeyRequest) -> Signer:
 
     uri, base, purpose = wanted.uri, wanted.base, wanted.purpose
     if wanted.create and not file_path(uri, base).exists():
-        return create_file_key(uri, base, durable.create_exclusively, purpose=purpose, algorithm=wanted.algorithm)
+        return create_file_key(uri, base, durable.create_exclusively, purpose, wanted.algorithm)
     try:
         return open_file_key(uri, base, purpose)
     except FileNotFoundError as error:

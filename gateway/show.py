@@ -68,7 +68,7 @@ def entry_object(entry: Entry, lookup: Lookup) -> dict[str, Any]:
         return found | {name: _plain(item) for name, item in items}
     meter = lookup(entry.body[0])
     points = points_of(entry.body)
-    specs = meter.points if meter is not None else unnamed_points(len(points))
+    specs = meter.points if meter is not None else _unnamed(len(points))
     found["meter"] = meter.name if meter is not None else None
     found["definition"] = entry.body[0]
     if entry.body[1]:
@@ -106,7 +106,7 @@ def _summary(entry: Entry, lookup: Lookup) -> str:
 def reading_text(entry: Entry, lookup: Lookup) -> str:
     """A reading in words: meter, and each point with value and unit or the reason why there is none."""
     meter, points = lookup(entry.body[0]), points_of(entry.body)
-    specs = meter.points if meter is not None else unnamed_points(len(points))
+    specs = meter.points if meter is not None else _unnamed(len(points))
     words = []
     for spec, point in zip(specs, points, strict=False):
         value = f"{point.value} {spec.unit}".rstrip() if point.value is not None else ""
@@ -119,8 +119,7 @@ def _severity(number: int) -> str:
     return _SEVERITIES[number] if 0 <= number < len(_SEVERITIES) else f"severity {number}"
 
 
-def unnamed_points(count: int) -> tuple[PointSpec, ...]:
-    """Stand-ins for the points of a reading whose definition is not at hand."""
+def _unnamed(count: int) -> tuple[PointSpec, ...]:
     return tuple(PointSpec(name=f"point_{index}", obis="", unit="", register="") for index in range(count))
 
 

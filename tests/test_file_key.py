@@ -98,7 +98,7 @@ def test_a_key_signs_for_the_purpose_it_was_opened_for_and_no_other(made: Path, 
     signer = open_file_key(URI, made, purpose)
     assert verify_signature(signer.public_key, b"x", signer.sign(purpose, b"x"))
     for other in set(Purpose) - {purpose}:
-        with pytest.raises(SignerError, match=f"was opened for {purpose.value}s only"):
+        with pytest.raises(SignerError, match=f"is opened to sign a {purpose.value} only"):
             signer.sign(other, b"x")
 
 

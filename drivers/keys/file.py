@@ -38,19 +38,18 @@ Create = Callable[[Path, bytes, int], None]
 
 
 def open_file_key(uri: str, base: Path, purpose: Purpose = Purpose.CHECKPOINT) -> Signer:
-    """The key in the file that *uri* names, relative to *base*; it signs for *purpose* only.
+    """The key in the file that *uri* names, relative to *base*; it signs for *purpose* and nothing else.
 
     Raises ConfigError for a URI that names no file, SignerError for a file that is missing, unsafe or no key.
     """
     path = file_path(uri, base)
-    return _load(uri, path, _read(path), purpose)
+    return _load(uri, purpose, path, _read(path))
 
 
 def create_file_key(
     uri: str,
     base: Path,
     create: Create,
-    *,
     purpose: Purpose = Purpose.CHECKPOINT,
     algorithm: Algorithm = Algorithm.ED25519,
 ) -> Signer:
@@ -105,7 +104,7 @@ class _Key:
     def sign(self, purpose: Purpose, message: bytes) -> bytes:
         """See ``gateway.signing.Signer``."""
         if purpose is not self._purpose:
-            raise SignerError(f"key {self._uri}: was opened for {self._purpose.value}s only, not for {purpose}")
+            raise SignerError(f"key {self._uri}: is opened to sign a {self._purpose.value} only, not for {purpose}")
         if self._sign is None:
             raise SignerError(f"key {self._uri}: is closed")
         try:
@@ -151,7 +150,7 @@ def _require_private(path: Path, mode: int) -> None:
         )
 
 
-def _load(uri: str, path: Path, data: bytes, purpose: Purpose) -> Signer:
+def _load(uri: str, purpose: Purpose, path: Path, data: bytes) -> Signer:
     der = _pkcs8(path, data)
     if der.startswith(_ED25519_PKCS8) and len(der) == len(_ED25519_PKCS8) + 32:
         return _ed25519(uri, purpose, Ed25519PrivateKey.from_private_bytes(der[-32:]))

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.durable import make_directory
 from gateway.errors import EXIT_OK, ConfigError, SignerError
 from gateway.log.vkey import VerifierKey, did_key, pem
-from gateway.signing import Algorithm, KeyRequest, Signer
+from gateway.signing import Algorithm, Signer
 
 if TYPE_CHECKING:
     from gateway.app import App
@@ -44,12 +43,12 @@ def run(args: argparse.Namespace, app: App) -> int:
     """Runs one of the actions. Relative paths are relative to the configured state directory."""
     config = app.load(Path(args.config))
     uri = args.uri or config.key.uri
-    wanted = KeyRequest(uri=uri, base=config.state_dir)
     if args.action == "new":
         _require_absent(app, uri, config.state_dir)
         make_directory(config.state_dir)
-        wanted = replace(wanted, create=True, algorithm=_ALGORITHMS[args.algorithm])
-    signer = app.request_key(wanted)
+        signer = app.open_key(uri, config.state_dir, create=True, algorithm=_ALGORITHMS[args.algorithm])
+    else:
+        signer = app.open_key(uri, config.state_dir)
     try:
         return run_show(signer, config.origin, args)
     finally:

@@ -19,7 +19,6 @@ from gateway.log.entry import Entry, Kind, decode, points_of
 from gateway.log.tree import leaf_hash
 from gateway.log.view import LogView
 from gateway.reading import MeterDescription, PointReading, PointSpec
-from gateway.show import unnamed_points
 
 CONCEALED = 12
 _KNOWN = frozenset(int(kind) for kind in Kind)
@@ -117,10 +116,15 @@ class Source:
 
     def _reading(self, entry: Entry) -> MeterReading:
         meter, points = self.view.meter(entry.body[0]), points_of(entry.body)
-        specs = meter.points if meter is not None else unnamed_points(len(points))
+        specs = meter.points if meter is not None else tuple(map(_unnamed, range(len(points))))
         if len(specs) != len(points):
             raise MalformedError(
                 f"entry {entry.seq}: a reading of {len(points)} points, where its definition {entry.body[0]} names "
                 f"{len(specs)}; log verify says whether the log is intact"
             )
         return MeterReading(entry=entry, meter=meter, points=tuple(zip(specs, points, strict=True)))
+
+
+def _unnamed(place: int) -> PointSpec:
+    """A point whose definition is not at hand, as ``log show`` names it."""
+    return PointSpec(name=f"point_{place}", obis="", unit="", register="")

@@ -19,7 +19,7 @@ from gateway.durable import open_replacing
 from gateway.errors import EXIT_NO, EXIT_OK, ConfigError, UnavailableError
 from gateway.log.view import LogView, find_log
 from gateway.log.vkey import VerifierKey
-from gateway.signing import Algorithm, KeyRequest, Purpose, Signer
+from gateway.signing import Algorithm, Purpose, Signer
 from gateway.version import VERSION
 from gateway.views.source import MeterReading, Selection, Source
 
@@ -128,7 +128,7 @@ def _output(path: Path | None) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _signer(app: App, args: argparse.Namespace, base: Path, purpose: Purpose) -> Iterator[Signer]:
-    signer = app.request_key(KeyRequest(uri=args.key, base=base, purpose=purpose))
+    signer = app.open_key(args.key, base, purpose=purpose)
     try:
         yield signer
     finally:
