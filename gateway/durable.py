@@ -11,7 +11,7 @@ import contextlib
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,26 +69,30 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     sync_directory(path.parent)
 
 
-def write_replacing(path: Path, data: bytes) -> None:
-    """Readers see the old content of *path* or all of *data*; a crash may leave anything until sync_everything()."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.rename(path)
-
-
 @contextlib.contextmanager
-def open_replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write. *path* has its old content until the block ends well, and then all of the new one.
+def writing_atomically(path: Path) -> Iterator[BinaryIO]:
+    """As ``write_atomically``, for content that is written piece by piece: durable when the block has ended.
 
-    After a failed block the old content stays. Nothing is synced: a crash may leave anything of what was just written.
+    When the block raises, *path* is as it was. A crash may leave a file ``.NAME.tmp``.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         temporary.rename(path)
+        sync_directory(path.parent)
     finally:
+        # There is one only where something was raised.
         temporary.unlink(missing_ok=True)
+
+
+def write_replacing(path: Path, data: bytes) -> None:
+    """Readers see the old content of *path* or all of *data*; a crash may leave anything until sync_everything()."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    temporary.rename(path)
 
 
 def sync_everything() -> None:
@@ -151,6 +155,12 @@ def preallocate_unnamed(path: Path, head: bytes, size: int) -> int:
             temporary.unlink(missing_ok=True)
         raise
     return fd
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Removes these files of one directory; a power cut may bring some back until the directory is synced next."""
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def set_aside(path: Path, ending: str) -> Path:

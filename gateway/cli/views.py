@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from gateway.durable import open_replacing
+from gateway.durable import writing_atomically
 from gateway.errors import EXIT_NO, EXIT_OK, ConfigError, UnavailableError
 from gateway.log.view import LogView, find_log
 from gateway.log.vkey import VerifierKey
@@ -119,7 +119,7 @@ def _write(path: Path | None, pieces: Iterable[str]) -> None:
 @contextlib.contextmanager
 def _output(path: Path | None) -> Iterator[BinaryIO]:
     if path is not None:
-        with open_replacing(path) as file:
+        with writing_atomically(path) as file:
             yield file
     else:
         yield sys.stdout.buffer

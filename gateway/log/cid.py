@@ -33,7 +33,12 @@ _FILE = 2
 
 def cid_v1_raw(data: bytes) -> str:
     """The raw CIDv1 of a file: ``bafkrei…``. Raises ValueError above 256 KiB, where a file has no single block."""
-    return _cid(_RAW, _one_block(data))
+    return cid_v1_of(sha256(_one_block(data)).digest())
+
+
+def cid_v1_of(digest: bytes) -> str:
+    """The raw CIDv1 of a file of one block whose SHA-256 is *digest*."""
+    return _text(_RAW, digest)
 
 
 def cid_v1_unixfs(data: bytes) -> str:
@@ -41,7 +46,7 @@ def cid_v1_unixfs(data: bytes) -> str:
     size = _varint(len(_one_block(data)))
     content = bytes([_BYTES]) + size + data if data else b""
     file = bytes([_TYPE, _FILE]) + content + bytes([_SIZE]) + size
-    return _cid(_DAG_PB, bytes([_NODE_DATA]) + _varint(len(file)) + file)
+    return _text(_DAG_PB, sha256(bytes([_NODE_DATA]) + _varint(len(file)) + file).digest())
 
 
 def _one_block(data: bytes) -> bytes:
@@ -50,9 +55,8 @@ def _one_block(data: bytes) -> bytes:
     return data
 
 
-def _cid(codec: int, block: bytes) -> str:
-    binary = bytes([_VERSION, codec]) + _SHA256 + sha256(block).digest()
-    return "b" + base64.b32encode(binary).decode().rstrip("=").lower()
+def _text(codec: int, digest: bytes) -> str:
+    return "b" + base64.b32encode(bytes([_VERSION, codec]) + _SHA256 + digest).decode().rstrip("=").lower()
 
 
 def _varint(number: int) -> bytes:
