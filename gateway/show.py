@@ -40,14 +40,15 @@ def rfc3339(wall_ms: int) -> str:
 
 
 def point_object(spec: PointSpec, point: PointReading) -> dict[str, Any]:
-    """One point: exact decimal text or null, unit, OBIS code, raw words in hex, status."""
-    return {
+    """One point: exact decimal text or null, unit, OBIS code, raw words in hex, status; whether it is resettable."""
+    found: dict[str, Any] = {
         "value": None if point.value is None else str(point.value),
         "unit": spec.unit,
         "obis": spec.obis,
         "raw": point.raw.hex(),
         "status": point.status.text,
     }
+    return found | {"resettable": True} if spec.resettable else found
 
 
 def entry_object(entry: Entry, lookup: Lookup) -> dict[str, Any]:

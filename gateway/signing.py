@@ -1,14 +1,23 @@
 """Who may sign what: the key store's interface, the purposes of keys, and public keys as verifiers see them.
 
-A purpose separates domains: a key opened for checkpoints refuses everything else, whoever asks. The bytes signed
-for ``Purpose.CHECKPOINT`` are the note text of a C2SP signed note, without any wrapping, so that every C2SP tool
-verifies them; the text itself (origin, size, root) is what keeps it apart from other purposes.
+A purpose separates domains: a key opened for one purpose refuses every other, whoever asks. What is signed tells the
+purposes apart as well, so that no signature made for one of them can be shown as one for another:
+
+==========  =========================================================================================================
+purpose     bytes signed
+==========  =========================================================================================================
+CHECKPOINT  the note text of a C2SP signed note, without any wrapping, so that every C2SP tool verifies them: at least
+            three lines
+RECEIPT     the Sig_structure of a COSE_Sign1 (RFC 9052 section 4.4): begins with 0x84, which no UTF-8 text does
+BILLING     the payload of an OCMF record: one JSON object, begins with a brace and holds no newline
+==========  =========================================================================================================
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
 
@@ -16,6 +25,8 @@ class Purpose(Enum):
     """What a signature is for. Each key is opened for one purpose."""
 
     CHECKPOINT = "checkpoint"
+    RECEIPT = "receipt"
+    BILLING = "billing"
 
 
 class Algorithm(Enum):
@@ -31,6 +42,19 @@ class PublicKey:
 
     algorithm: Algorithm
     data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRequest:
+    """Which key to open, and for what."""
+
+    uri: str
+    #: The directory that relative paths in the URI start from.
+    base: Path
+    purpose: Purpose = Purpose.CHECKPOINT
+    #: Make the key when it is missing, of this algorithm.
+    create: bool = False
+    algorithm: Algorithm = Algorithm.ED25519
 
 
 class Signer(Protocol):

@@ -14,7 +14,7 @@ from drivers.keys import file
 from drivers.keys.file import create_file_key, file_path, open_file_key
 from gateway.durable import create_exclusively
 from gateway.errors import ConfigError, SignerError
-from gateway.log.vkey import pem
+from gateway.log.vkey import pem, verify_signature
 from gateway.signing import Algorithm, Purpose, Signer
 from tests.contract_signer import SignerContract
 from tests.parts import need
@@ -57,6 +57,17 @@ class TestP256Key(SignerContract):
         signer.close()
 
 
+class TestNewP256Key(SignerContract):
+    """An ECDSA P-256 key that we made."""
+
+    @pytest.fixture
+    def signer(self, tmp_path: Path) -> Iterator[Signer]:
+        signer = create_file_key(URI, tmp_path, create_exclusively, algorithm=Algorithm.ECDSA_P256)
+        assert signer.public_key.algorithm is Algorithm.ECDSA_P256
+        yield signer
+        signer.close()
+
+
 class TestOpensslKey(SignerContract):
     """An Ed25519 key made by openssl."""
 
@@ -69,13 +80,26 @@ class TestOpensslKey(SignerContract):
         signer.close()
 
 
-def test_a_new_key_is_for_its_owner_only_and_read_by_openssl(made: Path) -> None:
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_a_new_key_is_for_its_owner_only_and_read_by_openssl(tmp_path: Path, algorithm: Algorithm) -> None:
     """Mode 0600, plain PKCS#8, and openssl derives the public key that we print."""
-    path = made / "device-key.pem"
+    signer = create_file_key(URI, tmp_path, create_exclusively, algorithm=algorithm)
+    path = tmp_path / "device-key.pem"
     assert path.stat().st_mode & 0o777 == 0o600
-    signer = open_file_key(URI, made)
-    assert _openssl(made, "pkey", "-in", str(path), "-pubout") == pem(signer.public_key)
-    assert [item.name for item in made.iterdir()] == ["device-key.pem"]
+    assert path.read_text().startswith("-----BEGIN PRIVATE KEY-----\n")
+    assert max(map(len, path.read_text().splitlines())) <= 64
+    assert _openssl(tmp_path, "pkey", "-in", str(path), "-pubout") == pem(signer.public_key)
+    assert [item.name for item in tmp_path.iterdir()] == ["device-key.pem"]
+
+
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_a_key_signs_for_the_purpose_it_was_opened_for_and_no_other(made: Path, purpose: Purpose) -> None:
+    """A billing key makes no checkpoint, and the other way round."""
+    signer = open_file_key(URI, made, purpose)
+    assert verify_signature(signer.public_key, b"x", signer.sign(purpose, b"x"))
+    for other in set(Purpose) - {purpose}:
+        with pytest.raises(SignerError, match=f"is opened to sign a {purpose.value} only"):
+            signer.sign(other, b"x")
 
 
 def test_a_key_is_the_same_after_every_start(made: Path) -> None:
@@ -215,6 +239,6 @@ class FaultyKey:
 
 def test_a_signature_that_does_not_verify_is_not_given_away() -> None:
     """A fault in the computation ends in an error: a faulty signature could tell the key."""
-    signer = file._ed25519("file:k.pem", FaultyKey())  # type: ignore[arg-type]
+    signer = file._ed25519("file:k.pem", Purpose.CHECKPOINT, FaultyKey())  # type: ignore[arg-type]
     with pytest.raises(SignerError, match="does not verify"):
         signer.sign(Purpose.CHECKPOINT, b"text\n")

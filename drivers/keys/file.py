@@ -2,8 +2,9 @@
 
 The URI is ``file:`` and a path: ``file:device-key.pem`` is relative to the base directory,
 ``file:/etc/keys/device.pem`` and ``file:///etc/keys/device.pem`` are absolute. Unlike in RFC 8089 the path is taken
-as it stands, without percent-decoding, as everywhere else in the config. A new key is Ed25519, in a file of mode 0600
-(RFC 7468, label PRIVATE KEY; RFC 8410, version 1). The file must be a regular one that only its owner can read.
+as it stands, without percent-decoding, as everywhere else in the config. A new key is Ed25519 unless P-256 is asked
+for, in a file of mode 0600 (RFC 7468, label PRIVATE KEY; RFC 8410 or RFC 5915 inside, version 1). The file must be a
+regular one that only its owner can read.
 Whoever can read the file can sign: such a key is for development and for boards without a key store.
 """
 
@@ -36,29 +37,35 @@ _ED25519_PKCS8 = bytes.fromhex("302e020100300506032b657004220420")
 Create = Callable[[Path, bytes, int], None]
 
 
-def open_file_key(uri: str, base: Path) -> Signer:
-    """The key in the file that *uri* names, relative to *base*.
+def open_file_key(uri: str, base: Path, purpose: Purpose = Purpose.CHECKPOINT) -> Signer:
+    """The key in the file that *uri* names, relative to *base*; it signs for *purpose* and nothing else.
 
     Raises ConfigError for a URI that names no file, SignerError for a file that is missing, unsafe or no key.
     """
     path = file_path(uri, base)
-    return _load(uri, path, _read(path))
+    return _load(uri, purpose, path, _read(path))
 
 
-def create_file_key(uri: str, base: Path, create: Create) -> Signer:
-    """Makes a new Ed25519 key in the file that *uri* names, and opens it.
+def create_file_key(
+    uri: str,
+    base: Path,
+    create: Create,
+    purpose: Purpose = Purpose.CHECKPOINT,
+    algorithm: Algorithm = Algorithm.ED25519,
+) -> Signer:
+    """Makes a new key in the file that *uri* names, and opens it.
 
     Raises ConfigError for a URI that names no file, SignerError when the file exists or cannot be made.
     """
     path = file_path(uri, base)
-    pem = _ed25519_pem(Ed25519PrivateKey.generate())
+    pem = _pem(_new_p256() if algorithm is Algorithm.ECDSA_P256 else _new_ed25519())
     try:
         create(path, pem, _MODE)
     except FileExistsError as error:
         raise SignerError(f"key file {path}: exists already and is never overwritten; name another file") from error
     except OSError as error:
         raise SignerError(f"key file {path}: cannot be made ({error.strerror}); check the directory") from error
-    return open_file_key(uri, base)
+    return open_file_key(uri, base, purpose)
 
 
 def file_path(uri: str, base: Path) -> Path:
@@ -78,8 +85,9 @@ def file_path(uri: str, base: Path) -> Path:
 class _Key:
     """What both algorithms share: purpose, and the check of each signature before it leaves."""
 
-    def __init__(self, uri: str, public_key: PublicKey, sign: Callable[[bytes], bytes]) -> None:
+    def __init__(self, uri: str, purpose: Purpose, public_key: PublicKey, sign: Callable[[bytes], bytes]) -> None:
         self._uri = uri
+        self._purpose = purpose
         self._public_key = public_key
         self._sign: Callable[[bytes], bytes] | None = sign
 
@@ -95,8 +103,8 @@ class _Key:
 
     def sign(self, purpose: Purpose, message: bytes) -> bytes:
         """See ``gateway.signing.Signer``."""
-        if purpose is not Purpose.CHECKPOINT:
-            raise SignerError(f"key {self._uri}: is for checkpoints only, not for {purpose}")
+        if purpose is not self._purpose:
+            raise SignerError(f"key {self._uri}: is opened to sign a {self._purpose.value} only, not for {purpose}")
         if self._sign is None:
             raise SignerError(f"key {self._uri}: is closed")
         try:
@@ -142,10 +150,10 @@ def _require_private(path: Path, mode: int) -> None:
         )
 
 
-def _load(uri: str, path: Path, data: bytes) -> Signer:
+def _load(uri: str, purpose: Purpose, path: Path, data: bytes) -> Signer:
     der = _pkcs8(path, data)
     if der.startswith(_ED25519_PKCS8) and len(der) == len(_ED25519_PKCS8) + 32:
-        return _ed25519(uri, Ed25519PrivateKey.from_private_bytes(der[-32:]))
+        return _ed25519(uri, purpose, Ed25519PrivateKey.from_private_bytes(der[-32:]))
     # Imported late: the key formats' module costs 3 MB that the usual key does not need.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
@@ -156,9 +164,9 @@ def _load(uri: str, path: Path, data: bytes) -> Signer:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SignerError(f"key file {path}: its content is no private key; restore it or make a new one") from error
     if isinstance(key, Ed25519PrivateKey):
-        return _ed25519(uri, key)
+        return _ed25519(uri, purpose, key)
     if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
-        return _p256(uri, key)
+        return _p256(uri, purpose, key)
     raise SignerError(f"key file {path}: the key is neither Ed25519 nor ECDSA P-256; make one with key new")
 
 
@@ -175,12 +183,25 @@ def _pkcs8(path: Path, data: bytes) -> bytes:
         raise SignerError(f"{wanted}, but its base64 is damaged; restore it or make a new key") from error
 
 
-def _ed25519_pem(key: Ed25519PrivateKey) -> bytes:
-    body = base64.b64encode(_ED25519_PKCS8 + key.private_bytes_raw()).decode()
-    return f"{_BEGIN}\n{body}\n{_END}\n".encode()
+def _new_ed25519() -> bytes:
+    return _ED25519_PKCS8 + Ed25519PrivateKey.generate().private_bytes_raw()
 
 
-def _ed25519(uri: str, key: Ed25519PrivateKey) -> Signer:
+def _new_p256() -> bytes:
+    # Imported late, with the key formats above.
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    return generate_private_key(SECP256R1()).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _pem(pkcs8: bytes) -> bytes:
+    body = base64.b64encode(pkcs8).decode()
+    lines = [body[start : start + 64] for start in range(0, len(body), 64)]
+    return "\n".join([_BEGIN, *lines, _END, ""]).encode()
+
+
+def _ed25519(uri: str, purpose: Purpose, key: Ed25519PrivateKey) -> Signer:
     public = key.public_key()
 
     def sign(message: bytes) -> bytes:
@@ -188,10 +209,10 @@ def _ed25519(uri: str, key: Ed25519PrivateKey) -> Signer:
         public.verify(signature, message)
         return signature
 
-    return _Key(uri, PublicKey(algorithm=Algorithm.ED25519, data=public.public_bytes_raw()), sign)
+    return _Key(uri, purpose, PublicKey(algorithm=Algorithm.ED25519, data=public.public_bytes_raw()), sign)
 
 
-def _p256(uri: str, key: EllipticCurvePrivateKey) -> Signer:
+def _p256(uri: str, purpose: Purpose, key: EllipticCurvePrivateKey) -> Signer:
     # Imported late, with the key formats above.
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -205,4 +226,4 @@ def _p256(uri: str, key: EllipticCurvePrivateKey) -> Signer:
         return signature
 
     data = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return _Key(uri, PublicKey(algorithm=Algorithm.ECDSA_P256, data=data), sign)
+    return _Key(uri, purpose, PublicKey(algorithm=Algorithm.ECDSA_P256, data=data), sign)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from gateway.durable import make_directory
 from gateway.errors import EXIT_OK, ConfigError, SignerError
 from gateway.log.vkey import VerifierKey, did_key, pem
-from gateway.signing import Signer
+from gateway.signing import Algorithm, Signer
 
 if TYPE_CHECKING:
     from gateway.app import App
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  (argparse has no public name)
+
+_ALGORITHMS = {"ed25519": Algorithm.ED25519, "p256": Algorithm.ECDSA_P256}
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -28,7 +30,11 @@ def add_parser(subparsers: Subparsers) -> None:
     actions = commands.add_subparsers(dest="action", metavar="ACTION", required=True)
     new = actions.add_parser("new", help="make a new key; one that exists is never replaced")
     new.add_argument("uri", nargs="?", metavar="URI", help="such as file:device-key.pem (default: the configured one)")
+    new.add_argument(
+        "--algorithm", choices=list(_ALGORITHMS), default="ed25519", help="p256 is what OCMF needs (default: ed25519)"
+    )
     show = actions.add_parser("show", help="print the public key as C2SP vkey, PEM and did:key")
+    show.add_argument("uri", nargs="?", metavar="URI", help="default: the configured one")
     for parser in (new, show):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -36,11 +42,13 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace, app: App) -> int:
     """Runs one of the actions. Relative paths are relative to the configured state directory."""
     config = app.load(Path(args.config))
-    uri = getattr(args, "uri", None) or config.key.uri
+    uri = args.uri or config.key.uri
     if args.action == "new":
         _require_absent(app, uri, config.state_dir)
         make_directory(config.state_dir)
-    signer = app.open_key(uri, config.state_dir, create=args.action == "new")
+        signer = app.open_key(uri, config.state_dir, create=True, algorithm=_ALGORITHMS[args.algorithm])
+    else:
+        signer = app.open_key(uri, config.state_dir)
     try:
         return run_show(signer, config.origin, args)
     finally:

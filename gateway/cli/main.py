@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "status": "gateway.cli.status",
     "log": "gateway.cli.log",
     "verify": "gateway.cli.verify",
+    "view": "gateway.cli.views",
     "key": "gateway.cli.key",
     "channel": "gateway.cli.channel",
     "simulate": "gateway.cli.simulate",

@@ -1,0 +1,58 @@
+"""What stands behind a signed view: the newest stored checkpoint, and that the log still is what it states.
+
+Nothing is signed for a root of our own making: the root must be the one of a checkpoint that the log holds, signed by
+a key that the log's first entry names, and the entries must lead to it.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from gateway.errors import ConfigError, TamperError, UnavailableError
+from gateway.log.entry import Kind
+from gateway.log.note import Checkpoint, verify_checkpoint
+from gateway.log.tree import Frontier, inclusion_proof_streamed, leaf_hash, verify_inclusion
+from gateway.log.view import LogView
+from gateway.log.vkey import VerifierKey
+
+
+def newest_checkpoint(view: LogView) -> Checkpoint:
+    """The newest stored checkpoint. Raises UnavailableError without one, TamperError when the log's keys did not sign.
+
+    What it says of its own log is all that can be asked here; whose log it is, the reader of the view has to know.
+    """
+    note = view.newest_checkpoint
+    if note is None:
+        raise UnavailableError(f"the log {view.origin} has no checkpoint yet, and nothing else may be signed for")
+    return verify_checkpoint(note, origin=view.origin, keys=keys_of(view), quorum=1)
+
+
+def keys_of(view: LogView) -> list[VerifierKey]:
+    """The verifier keys that the log's first entry names. Raises TamperError where there is no such entry."""
+    genesis = view.entry(0)
+    if genesis is None or genesis.kind is not Kind.GENESIS:
+        raise TamperError(f"the log {view.origin} does not begin with a genesis entry", seq=0)
+    return [VerifierKey.parse(text) for text in genesis.body[4]]
+
+
+def require_intact(view: LogView, checkpoint: Checkpoint) -> None:
+    """Reads all that the checkpoint covers. Raises TamperError unless it leads to the checkpoint's root."""
+    tree = Frontier()
+    tree.extend(islice(view.leaves(), checkpoint.size))
+    if (tree.size, tree.root()) != (checkpoint.size, checkpoint.root):
+        raise TamperError(
+            f"the log is not the one that its checkpoint of size {checkpoint.size} states; run log verify"
+        )
+
+
+def proof(view: LogView, seq: int, checkpoint: Checkpoint) -> tuple[bytes, list[bytes]]:
+    """Entry *seq* and its inclusion proof. Raises ConfigError where the checkpoint does not cover it, TamperError.
+
+    The one place where a view gets its proofs from.
+    """
+    if seq >= checkpoint.size:
+        raise ConfigError(f"entry {seq}: the newest checkpoint covers entries below {checkpoint.size} only")
+    entry = next(view.entries(seq, seq + 1))
+    hashes = inclusion_proof_streamed(islice(view.leaves(), checkpoint.size), seq, checkpoint.size)
+    verify_inclusion(leaf_hash(entry), seq, checkpoint.size, hashes, checkpoint.root)
+    return entry, hashes
