@@ -9,12 +9,13 @@ from gateway.errors import ConfigError, TamperError
 from gateway.log.entry import Entry, Kind, decode, description
 from gateway.log.frame import FrameError
 from gateway.log.nodes import TreeNodes
+from gateway.log.note import Checkpoint
 from gateway.log.pack import CHUNK
 from gateway.log.packs import Packs
 from gateway.log.reader import SegmentReader
 from gateway.log.scan import load, segment_name, segment_starts
 from gateway.log.tiles import Pruned
-from gateway.log.tree import leaf_hash
+from gateway.log.tree import Frontier, inclusion_proof, leaf_hash, root_from_inclusion
 from gateway.reading import MeterDescription
 
 _BATCH = 4096
@@ -66,6 +67,34 @@ class LogView:
     def nodes(self, *, believe: bool = True) -> TreeNodes:
         """Hashes of complete subtrees; *believe* set to False takes nothing but the entries."""
         return self._reader.nodes(believe=believe)
+
+    def inclusion(self, seq: int, checkpoint: Checkpoint) -> list[bytes]:
+        """The proof that entry *seq* is under *checkpoint*, which covers it; it leads to the checkpoint's root.
+
+        Raises TamperError when neither the node files nor the entries do, PrunedError where they are not there.
+        """
+        leaf = self._reader.leaves(seq, seq + 1)[0]
+        for believe in (True, False):
+            hashes = inclusion_proof(self.nodes(believe=believe).node, seq, checkpoint.size)
+            if root_from_inclusion(leaf, seq, checkpoint.size, hashes) == checkpoint.root:
+                return hashes
+        raise TamperError(
+            f"the log in {self._directory} does not lead to the root of its checkpoint of size {checkpoint.size}; "
+            "run log verify",
+            seq=seq,
+        )
+
+    def root(self, size: int) -> bytes:
+        """The root over the first *size* entries, from all of them that are there."""
+        tree = Frontier()
+        while tree.size < size:
+            start = tree.size
+            value = None if start % CHUNK else self._reader.packs.pruned_hash(start // CHUNK)
+            if value is not None and start + CHUNK <= size:
+                tree.append_run(value)
+            else:
+                tree.extend(self._reader.leaves(start, min(start - start % CHUNK + CHUNK, size)))
+        return tree.root()
 
     def pruned(self) -> Pruned:
         """What is left of the entries that were pruned, for an export."""

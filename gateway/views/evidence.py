@@ -6,12 +6,9 @@ a key that the log's first entry names, and the entries must lead to it.
 
 from __future__ import annotations
 
-from itertools import islice
-
 from gateway.errors import ConfigError, TamperError, UnavailableError
 from gateway.log.entry import Kind
 from gateway.log.note import Checkpoint, verify_checkpoint
-from gateway.log.tree import Frontier, inclusion_proof_streamed, leaf_hash, verify_inclusion
 from gateway.log.view import LogView
 from gateway.log.vkey import VerifierKey
 
@@ -37,9 +34,7 @@ def keys_of(view: LogView) -> list[VerifierKey]:
 
 def require_intact(view: LogView, checkpoint: Checkpoint) -> None:
     """Reads all that the checkpoint covers. Raises TamperError unless it leads to the checkpoint's root."""
-    tree = Frontier()
-    tree.extend(islice(view.leaves(), checkpoint.size))
-    if (tree.size, tree.root()) != (checkpoint.size, checkpoint.root):
+    if view.root(checkpoint.size) != checkpoint.root:
         raise TamperError(
             f"the log is not the one that its checkpoint of size {checkpoint.size} states; run log verify"
         )
@@ -52,7 +47,4 @@ def proof(view: LogView, seq: int, checkpoint: Checkpoint) -> tuple[bytes, list[
     """
     if seq >= checkpoint.size:
         raise ConfigError(f"entry {seq}: the newest checkpoint covers entries below {checkpoint.size} only")
-    entry = next(view.entries(seq, seq + 1))
-    hashes = inclusion_proof_streamed(islice(view.leaves(), checkpoint.size), seq, checkpoint.size)
-    verify_inclusion(leaf_hash(entry), seq, checkpoint.size, hashes, checkpoint.root)
-    return entry, hashes
+    return next(view.entries(seq, seq + 1)), view.inclusion(seq, checkpoint)
