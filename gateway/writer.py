@@ -5,7 +5,7 @@ The order is the promise of the whole gateway, and each step waits for the one b
     append      written at once: a killed process loses nothing
     commit      durable: a power cut loses nothing; from here on the entry may leave
     sign        only durable entries are signed
-    checkpoint  the signed note is durable before it leaves
+    checkpoint  the signed note is durable before it leaves; it goes with the next commit, so that it costs no block
 
 When the log takes nothing (disk full, read-only, failing), readings are counted, not queued: a gap entry names them
 when it takes entries again. When the key store is away, entries go on and are covered by the first checkpoint after.
@@ -19,6 +19,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from gateway.config.model import LogConfig
@@ -148,14 +149,14 @@ class Writer:
         """Makes all that was appended durable; False when the disk refused."""
         self._urgent = False
         loop = asyncio.get_running_loop()
-        before = self.log.durable_size
+        before = self.log.durable_size, self.log.newest_checkpoint
         try:
             self._committed_size = await loop.run_in_executor(self._disk, self.log.commit)
         except LogUnavailable as error:
             self._trouble("log", str(error))
             return False
         self._clear("log")
-        if self._committed_size != before:
+        if (self._committed_size, self.log.newest_checkpoint) != before:
             self._durable()
         try:
             await loop.run_in_executor(self._disk, self.log.prepare)
@@ -177,14 +178,18 @@ class Writer:
             # On a full disk what is left is not spent on saying again that nothing is new.
             idle = "disk" in self.troubles and self.log.durable_size == signed_size
             if full or (loop.time() >= due_s and not idle):
-                signed = await self.checkpoint()
+                # A commit of its own would cost a block: but for the first one, a checkpoint waits for the next.
+                signed = await self.checkpoint(at_once=signed_size < 0 or not self.policy.commit_ms)
                 due_s = loop.time() + (self.policy.checkpoint_ms / 1000 if signed else RETRY_S)
                 signed_size = self.log.durable_size if signed else signed_size
             progress.mark()
             await asyncio.sleep(look_s)
 
-    async def checkpoint(self) -> bool:
-        """Signs the durable tree and stores the note; False when the key store or the disk is away."""
+    async def checkpoint(self, *, at_once: bool = True) -> bool:
+        """Signs the durable tree and stores the note, durably; or, unless *at_once*, durably with the next commit.
+
+        False when the key store or the disk is away.
+        """
         loop = asyncio.get_running_loop()
         tree = self.log.durable_tree()
         signing = loop.run_in_executor(
@@ -194,7 +199,7 @@ class Writer:
             # Shielded: a signature that comes late must not be lost half-way through its own bookkeeping.
             async with asyncio.timeout(SIGN_DEADLINE_S):
                 note = await asyncio.shield(signing)
-            await loop.run_in_executor(self._disk, self.log.checkpoint, note)
+            await loop.run_in_executor(self._disk, partial(self.log.checkpoint, note, at_once=at_once))
         except (SignerError, LogUnavailable) as error:
             self._trouble("key", f"no checkpoint at size {tree.size}: {error}")
             return False
@@ -202,7 +207,8 @@ class Writer:
             self._trouble("key", f"no checkpoint at size {tree.size}: no answer within {SIGN_DEADLINE_S:.0f} s")
             return False
         self._clear("key")
-        self._durable()
+        if at_once:
+            self._durable()
         return True
 
     async def finish(self) -> None:

@@ -135,10 +135,11 @@ class Log:
         segments.faults.clear()
         return segments.commit()
 
-    def checkpoint(self, note: bytes) -> None:
-        """Stores a signed checkpoint, durably. Only then may it leave the device."""
+    def checkpoint(self, note: bytes, *, at_once: bool = True) -> None:
+        """Stores a signed checkpoint, durably; or with the next commit. Only then may it leave the device."""
         self._segments.checkpoint(note)
-        self._segments.commit()
+        if at_once:
+            self._segments.commit()
 
     @property
     def packs(self) -> Packs:
