@@ -15,6 +15,7 @@ stand for all other entries, lead to its root. Exit codes: 0 proved, 2 not reada
 
 import argparse
 import base64
+import re
 import sys
 from bisect import bisect_left
 from datetime import datetime, timedelta
@@ -27,17 +28,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-KINDS = dict(enumerate("genesis definition reading event boot clock-step config key gap recovery beacon".split()))
-GOOD = {0: "", 1: " (suspect: it fell)", 2: " (suspect: it jumped)"}
-BAD = {16: "invalid", 17: "time-out", 18: "refused by the meter", 19: "garbled", 20: "unsupported", 21: "offline"}
+KINDS = {0: "genesis", 1: "definition", 2: "reading", 3: "event", 4: "boot", 5: "clock-step", 6: "config", 7: "key"}
+KINDS |= {8: "gap", 9: "recovery", 10: "beacon"}
+STATUS = {0: "good", 1: "suspect, it fell", 2: "suspect, it jumped", 16: "invalid", 17: "no answer in time"}
+STATUS |= {18: "refused by the meter", 19: "garbled", 20: "unsupported", 21: "meter offline"}
 CLOCK = {"U": "not synchronised", "I": "informative only", "S": "synchronised", "R": "relative only"}
-LIMITS = """This proves that these entries stood in the log when the checkpoint was signed, and that no byte of them has changed.
-It does not prove that the meter measured rightly, or that the meter, its wiring and the gateway told the truth.
-It does not prove the times: they are the gateway's own, and can be wrong by more than it claims."""
+LIMITS = """This shows that the gateway had recorded exactly this when it signed, and that nothing was changed since.
+It does not show that the meter measured rightly, or that meter, wiring, gateway and their clocks told the truth."""
 
 
 class Refused(Exception):  # noqa: N818
-    """The evidence is readable, and proves nothing; what is not readable is a ValueError or an IndexError."""
+    """The evidence is readable, and proves nothing; what is not readable is one of Python's own errors."""
 
 
 def require(good, fault, error=ValueError):
@@ -57,7 +58,7 @@ def unbase64(text, size=None):
 
 
 def number(text):
-    require(text.isascii() and text.isdigit() and len(text) < 20 and str(int(text)) == text, f"no number: {text[:60]!r}")
+    require(re.fullmatch("0|[1-9][0-9]{0,18}", text), f"no number: {text[:60]!r}")
     return int(text)
 
 
@@ -65,55 +66,41 @@ def digest(*parts):
     return sha256(b"".join(parts)).digest()
 
 
-def half(count):
-    return 1 << (count - 1).bit_length() - 1  # a tree splits at the largest power of two below its number of leaves
-
-
-def root_of(hashes):
-    if len(hashes) < 2:
-        return hashes[0] if hashes else digest()
-    return digest(b"\1", root_of(hashes[: half(len(hashes))]), root_of(hashes[half(len(hashes)) :]))
-
-
 def read_key(vkey):
-    """(name, key id, function that checks a signature) of a public key written as NAME+ID+BASE64."""
+    """(name, key id, key, how it signs) of a public key written as NAME+ID+BASE64: Ed25519, or ECDSA on P-256."""
     name, key_id, material = vkey.split("+", 2)
     data = unbase64(material)
-    if data[:1] == b"\1":
-        full_id, check = digest(name.encode(), b"\n", data), ed25519.Ed25519PublicKey.from_public_bytes(data[1:]).verify
+    require(data[:1] in (b"\1", b"\2"), f"{vkey!r}: an unknown kind of key")
+    if data[0] == 1:
+        full_id, key, how = digest(name.encode(), b"\n", data), ed25519.Ed25519PublicKey.from_public_bytes(data[1:]), []
     else:
-        require(data[:1] == b"\2", f"{vkey!r}: an unknown kind of key")
-        key, full_id = load_der_public_key(data[1:]), digest(data[1:])
-        check = lambda signature, text: key.verify(signature, text, ec.ECDSA(SHA256()))  # noqa: E731
+        full_id, key, how = digest(data[1:]), load_der_public_key(data[1:]), [ec.ECDSA(SHA256())]
     require(full_id[:4].hex() == key_id, f"{vkey!r}: the key id does not fit; was something cut?")
-    return name, full_id[:4], check
+    return name, full_id[:4], key, how
 
 
 def open_checkpoint(note, keys):
     """(name of the log, number of entries, root) of a checkpoint (C2SP signed-note) that all *keys* have signed."""
-    content = note.decode()
-    text, _, tail = content.rpartition("\n\n")  # signatures stand behind the last empty line
+    text, _, tail = note.decode().rpartition("\n\n")  # signatures stand behind the last empty line
     require(text and tail[-1:] == "\n" and tail.count("\n") <= 64 and len(note) <= 16384, "the checkpoint is no note")
-    require(all(char >= " " or char == "\n" for char in content), "control characters in the checkpoint")
+    require(not re.search("[\0-\t\v-\x1f]", text + tail), "control characters in the checkpoint")
     signed = []
     for line in tail[:-1].split("\n"):
         dash, name, signature = line.split(" ")
         blob = unbase64(signature)
-        plain = name and not any(char.isspace() or char == "+" for char in name)
-        require(dash == "\u2014" and plain and len(blob) > 4, f"no signature line: {line[:60]!r}")
+        require(dash == "\u2014" and re.fullmatch(r"[^\s+]+", name) and len(blob) > 4, f"no signature: {line[:60]!r}")
         for key in keys:  # a line of a key that we do not hold says nothing, good or bad
             if key[:2] == (name, blob[:4]):
                 try:
-                    key[2](blob[4:], (text + "\n").encode())
+                    key[2].verify(blob[4:], (text + "\n").encode(), *key[3])
                 except InvalidSignature:
                     raise Refused(f"the signature of {name} does not fit the checkpoint") from None
                 signed.append(key)
     log, size, root, *more = text.split("\n")
     size, root = number(size), unbase64(root, 32)
     require(log and all(more) and (size or root == digest()), "the checkpoint is no name, number and root")
-    first, _, epoch = log.rpartition("/epoch-")  # a key may sign other logs as well: we want the one it is named for
-    for key in keys:
-        require(log == key[0] or (first == key[0] and epoch.isdecimal()), f"this is another log: {log!r}", Refused)
+    for key in keys:  # a key may sign other logs as well: we want the one it is named for, or a later epoch of it
+        require(re.fullmatch(re.escape(key[0]) + r"(/epoch-\d+)?", log), f"this is another log: {log!r}", Refused)
         require(key in signed, f"the checkpoint is not signed by {key[0]}+{key[1].hex()}", Refused)
     return log, size, root
 
@@ -142,12 +129,13 @@ def cbor(data, at, depth=0):
 def read_entry(data, seq, prev=None):
     """The ten fields of an entry: version, kind, seq, prev, boot, boot time, time, its quality, its error, body."""
     fields, end = cbor(data, 0)
-    types = [int, int, int, bytes, int, int, int, str, int, list]
-    require(type(fields) is list and [type(field) for field in fields] == types, f"entry {seq} is none")
-    sound = fields[0] == 1 and fields[7] in CLOCK and len(fields[3]) == 32 and end == len(data) <= 65535
-    require(sound and min(fields[1], fields[4], fields[5], fields[8] + 1) >= 0, f"entry {seq} is none")
-    require(fields[2] == seq, f"entry {seq} says that it is entry {fields[2]}", Refused)
-    require(prev in (None, fields[3]), f"entry {seq} does not follow the entry before it", Refused)
+    version, kind, said, before, boot, boot_ns, _, quality, error_ms, _ = fields
+    types = [type(field) for field in fields] == [int, int, int, bytes, int, int, int, str, int, list]
+    require(types and version == 1 and kind in KINDS and end == len(data) <= 65535, f"entry {seq} is none")
+    good = len(before) == 32 and min(boot, boot_ns, error_ms + 1) >= 0 and quality in CLOCK
+    require(good, f"entry {seq} is none")
+    require(said == seq, f"entry {seq} says that it is entry {said}", Refused)
+    require(prev in (None, before), f"entry {seq} does not follow the entry before it", Refused)
     return fields
 
 
@@ -156,45 +144,48 @@ def describe(fields, others):
     _, kind, seq, _, _, _, time_ms, quality, error_ms, body = fields
     when = (datetime(1970, 1, 1) + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds")  # noqa: DTZ001
     error = f"error at most {error_ms} ms" if error_ms >= 0 else "error unknown"
-    yield f"Entry {seq}, {KINDS.get(kind, f'kind {kind}')}, {when}Z by the gateway's clock ({CLOCK[quality]}, {error})"
+    yield f"Entry {seq}, {KINDS[kind]}, {when}Z by the gateway's clock ({CLOCK[quality]}, {error})"
     if kind != 2:
         yield f"    {body}"
         return
-    reference, _, points = body
+    definition, _, points = body
     rows = []
-    if reference in others and others[reference][1] == 1:
-        meter, model, _, place, rows = others[reference][9]
+    if definition in others and others[definition][1] == 1:
+        meter, model, _, place, rows = others[definition][9]
         yield f"    meter {meter}: {model} at {place}"
     for index, point in enumerate(points):
-        name, code, unit, *_ = rows[index] if rows else (f"point {index}", f"of entry {reference}", "")
-        match point:
-            case [status, bytes(), int(mantissa), int(power)] if status in GOOD and abs(power) <= 64:
-                yield f"    {name} ({code}): {Decimal(mantissa).scaleb(power):f} {unit}{GOOD[status]}"
-            case [status, bytes()] if status in BAD:
-                yield f"    {name} ({code}): no value, {BAD[status]}"
-            case _:
-                raise ValueError(f"entry {seq} is no reading")
+        name, code, unit, *_ = rows[index] if rows else (f"point {index}", f"see entry {definition}", "")
+        require(len(point) == (4 if point[0] < 16 else 2), f"entry {seq} is no reading")
+        value = f"{Decimal(point[2]).scaleb(point[3]):f} {unit}" if len(point) == 4 else "no value"
+        yield f"    {name} ({code}): {value} ({STATUS[point[0]]})"
 
 
-def climb(entry_hash, seq, size, hashes):
-    """The root of a tree of *size* leaves, from leaf *seq* and the hashes beside its way up, lowest first."""
-    if size == 1 or not hashes:
-        require(size == 1 and not hashes, "as many hashes as the tree has levels are needed", Refused)
-        return entry_hash
-    if seq < half(size):
-        return digest(b"\1", climb(entry_hash, seq, half(size), hashes[:-1]), hashes[-1])
-    return digest(b"\1", hashes[-1], climb(entry_hash, seq - half(size), size - half(size), hashes[:-1]))
+def middle(start, end):
+    return start + (1 << (end - start - 1).bit_length() - 1)  # a tree splits at the largest power of two below its size
 
 
-def walk(start, end, entries, seqs, hashes):
-    """The root over leaves *start* up to *end*: from entries where there are some, else the next of the hashes."""
+def walk(start, end, leaves, seqs, hashes):
+    """The root over leaves *start* up to *end*: from the leaves that we have, else from the next of the hashes."""
     if bisect_left(seqs, start) == bisect_left(seqs, end):
         return next(hashes, b"")
     if end - start == 1:
-        return digest(b"\0", entries[start])
-    middle = start + half(end - start)
-    left = walk(start, middle, entries, seqs, hashes)
-    return digest(b"\1", left, walk(middle, end, entries, seqs, hashes))
+        return leaves[start]
+    left = walk(start, middle(start, end), leaves, seqs, hashes)
+    return digest(b"\1", left, walk(middle(start, end), end, leaves, seqs, hashes))
+
+
+def root_of(leaves):
+    return walk(0, len(leaves), leaves, range(len(leaves)), iter(())) if leaves else digest()
+
+
+def left_to_right(hashes, seq, size):
+    """A tlog-proof has the hashes beside the way from entry *seq* up to the root; here, in the order of the entries."""
+    starts, start, end = [], 0, size
+    while end - start > 1:
+        split = middle(start, end)
+        starts.insert(0, split if seq < split else start)
+        start, end = (start, split) if seq < split else (split, end)
+    return [beside for _, beside in sorted(zip(starts, hashes, strict=True))]
 
 
 def check_file(data, keys):
@@ -206,9 +197,8 @@ def check_file(data, keys):
     if header == "c2sp.org/tlog-proof@v1":
         extra, index, *lines = lines
         require(extra[:6] == "extra " and index[:6] == "index " and len(data) <= 131072, "no proof of an entry")
-        seq, hashes = number(index[6:]), [unbase64(line, 32) for line in lines]
-        entries[seq] = unbase64(extra[6:])
-        good = seq < size and climb(digest(b"\0", entries[seq]), seq, size, hashes) == root
+        last = number(index[6:])
+        entries[last], hashes = unbase64(extra[6:]), left_to_right([unbase64(line, 32) for line in lines], last, size)
     else:
         require(header == "meter-gateway/evidence@v1", "neither a tlog-proof nor an evidence file")
         for line in lines:
@@ -220,11 +210,10 @@ def check_file(data, keys):
                     hashes.append(unbase64(text, 32))
                 case _:
                     raise ValueError(f"an unknown line, or not in its place: {line[:60]!r}")
-        rest = iter(hashes)
-        good = entries and last < size and walk(0, size, entries, [*entries], rest) == root and not [*rest]
-    require(good, "entries and hashes do not lead to the signed root", Refused)
-    before = {seq + 1: digest(b"\0", entry) for seq, entry in entries.items()}
-    others = {seq: read_entry(entry, seq, before.get(seq)) for seq, entry in entries.items()}
+    leaves, rest = {seq: digest(b"\0", entry) for seq, entry in entries.items()}, iter(hashes)
+    fits = leaves and last < size and walk(0, size, leaves, [*leaves], rest) == root and not [*rest]
+    require(fits, "entries and hashes do not lead to the signed root", Refused)
+    others = {seq: read_entry(entry, seq, leaves.get(seq - 1)) for seq, entry in entries.items()}
     shown = [line for fields in others.values() for line in describe(fields, others)]
     return [f"PROVED: {len(entries)} of {size} entries of the log {log}", *shown]
 
@@ -236,7 +225,7 @@ def tile_path(folder, level, index, width):
 
 
 def check_tile(folder, level, index, items):
-    """The file of a tile must hold these items; older versions of one that is not full, a beginning of them."""
+    """The file of a tile must hold these items; older files of one that is not full, a beginning of them."""
     for width in [256] if len(items) == 256 else range(1, len(items) + 1):
         path = tile_path(folder, level, index, width)
         if width == len(items) or path.exists():
@@ -246,54 +235,44 @@ def check_tile(folder, level, index, items):
 def check_directory(folder, keys, known):
     """Checks a whole exported log, entry by entry, and each tile; returns what it shows."""
     log, size, root = open_checkpoint(read(folder / "checkpoint"), keys)
-    known_log, known_size, known_root = open_checkpoint(read(known), keys) if known else (log, 0, digest())
-    require(known_log == log and known_size <= size, "less, or another log, than the known checkpoint says", Refused)
-    blocks, readings, prev = [], 0, bytes(32)
+    known_log, known_size, known_root = open_checkpoint(read(known), keys) if known else (log, 0, b"")
+    require(known_log == log and known_size <= size, "the known checkpoint is of more entries, or another log", Refused)
+    leaves, readings = [], 0
     for first in range(0, size, 256):
-        bundle, at, items, row = read(tile_path(folder, "entries", first // 256, min(256, size - first))), 0, [], []
+        bundle, at, items = read(tile_path(folder, "entries", first // 256, min(256, size - first))), 0, []
         for seq in range(first, min(first + 256, size)):
-            end = at + 2 + int.from_bytes(bundle[at : at + 2], "big")
-            fields = read_entry(bundle[at + 2 : end], seq, prev)
-            require(seq or (fields[1], fields[9][:1]) == (0, [log]), "entry 0 is not the beginning of this log", Refused)
-            prev = digest(b"\0", bundle[at + 2 : end])
-            items.append(bundle[at:end])
-            row.append(prev)
-            at, readings = end, readings + (fields[1] == 2)
+            start, at = at + 2, at + 2 + int.from_bytes(bundle[at : at + 2], "big")
+            require(at <= len(bundle), f"entry {seq} was cut", Refused)
+            fields = read_entry(bundle[start:at], seq, leaves[-1] if leaves else bytes(32))
+            require(seq or (fields[1] == 0 and fields[9][:1] == [log]), f"entry 0 does not begin {log}", Refused)
+            items.append(bundle[start - 2 : at])
+            leaves.append(digest(b"\0", bundle[start:at]))
+            readings += fields[1] == 2
         check_tile(folder, "entries", first // 256, items)
-        check_tile(folder, 0, first // 256, row)
-        if first < known_size <= seq + 1:
-            good = root_of([*blocks, root_of(row[: known_size - first])]) == known_root
-            require(good, "the log does not hold what the known checkpoint says", Refused)
-        blocks.append(root_of(row))
-    level, full = 1, size // 256
-    while full:  # a tile holds the roots over the full tiles below it; what is not full counts for the root only
-        for first in range(0, full, 256):
-            check_tile(folder, level, first // 256, blocks[first : min(first + 256, full)])
-        blocks = [root_of(blocks[first : first + 256]) for first in range(0, len(blocks), 256)]
-        level, full = level + 1, full // 256
-    require(root_of(blocks) == root, "the entries do not lead to the signed root", Refused)
+    require(root_of(leaves) == root, "the entries do not lead to the signed root", Refused)
+    require(not known or root_of(leaves[:known_size]) == known_root, "not the entries of the known checkpoint", Refused)
+    level, hashes = 0, leaves
+    while hashes:  # a tile holds up to 256 hashes; the root over each full one is a hash of the level above
+        for first in range(0, len(hashes), 256):
+            check_tile(folder, level, first // 256, hashes[first : first + 256])
+        level, hashes = level + 1, [root_of(hashes[end - 256 : end]) for end in range(256, len(hashes) + 1, 256)]
     return [f"PROVED: all {size} entries of the log {log}, {readings} of them readings"]
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description="Checks evidence of a meter gateway, offline.")
     parser.add_argument("evidence", type=Path, help="tlog-proof, evidence file, or directory of an exported log")
     parser.add_argument("--vkey", action="append", required=True, help="public key that must have signed")
     parser.add_argument("--known", type=Path, help="checkpoint that you kept: the exported log must extend it")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     try:
         keys = [read_key(text) for text in args.vkey]
-        if args.evidence.is_dir():
-            shown = check_directory(args.evidence, keys, args.known)
-        else:
-            require(not args.known, "--known goes with an exported log only")
-            shown = check_file(read(args.evidence), keys)
-    except Refused as fault:
-        print(f"REFUSED: {fault}", file=sys.stderr)
-        return 4
-    except (ValueError, TypeError, IndexError, OverflowError, OSError) as fault:
-        print(f"NOT READABLE: {fault}", file=sys.stderr)
-        return 2
+        whole = args.evidence.is_dir()
+        require(whole or not args.known, "--known goes with an exported log only")
+        shown = check_directory(args.evidence, keys, args.known) if whole else check_file(read(args.evidence), keys)
+    except (Refused, ValueError, TypeError, LookupError, ArithmeticError, OSError) as fault:
+        print(f"{'REFUSED' if isinstance(fault, Refused) else 'NOT READABLE'}: {fault}", file=sys.stderr)
+        return 4 if isinstance(fault, Refused) else 2
     for line in shown:  # what is not printable could command the terminal
         print("".join(char if char.isprintable() else ascii(char)[1:-1] for char in line))
     print(LIMITS)
