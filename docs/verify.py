@@ -146,7 +146,7 @@ def describe(fields, others):
     error = f"error at most {error_ms} ms" if error_ms >= 0 else "error unknown"
     yield f"Entry {seq}, {KINDS[kind]}, {when}Z by the gateway's clock ({CLOCK[quality]}, {error})"
     if kind != 2:
-        yield f"    {body}"
+        yield "    " + ", ".join(item.hex() if type(item) is bytes else str(item) for item in body)
         return
     definition, _, points = body
     rows = []

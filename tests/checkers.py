@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from gateway.cli.main import run
@@ -98,19 +99,24 @@ def _refuses(check: Callable[[], int], what: str) -> bool:
 
 
 @cache
+def _go_place() -> TemporaryDirectory[str]:
+    """Removed when the tests end."""
+    return TemporaryDirectory(prefix="meter-gateway-go-")
+
+
+@cache
 def go_program() -> str:
     """The Go checker, built without modules against Debian's golang-golang-x-mod-dev."""
     go = need("go")
     if not GO_MODULES.is_dir():
         missing("golang-golang-x-mod-dev; sh tests/install-peers.sh installs it")
-    place = Path(os.environ.get("TMPDIR", "/tmp")) / f"meter-gateway-go-{os.getuid()}"
-    place.mkdir(mode=0o700, exist_ok=True)
-    program = place / "check_log"
-    env = os.environ | {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(place / "cache")}
-    command = [go, "build", "-o", str(program), str(FOREIGN / "check_log.go")]
+    place = _go_place().name
+    env = os.environ | {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode"}
+    env.setdefault("GOCACHE", str(Path.home() / ".cache" / "go-build"))
+    command = [go, "build", "-o", f"{place}/check_log", str(FOREIGN / "check_log.go")]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return str(program)
+    return f"{place}/check_log"
 
 
 def by_go(placed: Placed) -> set[str]:
