@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from gateway.errors import MalformedError
 from gateway.log.entry import parse
 from gateway.log.kinds import HIGHEST, LOWEST, Kind
+from gateway.log.tiles import write_tiles
 from gateway.log.vkey import VerifierKey
 from gateway.reading import Scaled, Status
 from tests.checkers import by_gateway, by_stranger, place, stranger
+from tests.honest_log import HonestLog
 from tests.log_keys import Ed25519Signer, P256Signer
 from tests.mutation.forgeries import chained, with_items
 from tests.mutation.golden import (
@@ -35,11 +37,12 @@ from tests.mutation.golden import (
     note_over,
     proof_of,
 )
-from tests.mutation.mutant import EVIDENCE, EXPORT, PROOF, Mutant
+from tests.mutation.mutant import EVIDENCE, EXPORT, PROOF, Mutant, flipped
 from tests.parts import ROOT
 
 FILE = ROOT / "docs" / "verify.py"
 VKEYS = [word for key in KEYS for word in ("--vkey", key.text)]
+UNTIMED = settings(deadline=None)
 REUSED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
@@ -164,6 +167,7 @@ def test_its_tables_are_those_of_the_gateway() -> None:
     assert set(stranger().CLOCK) == set("UISR")
 
 
+@UNTIMED
 @given(st.integers(LOWEST, HIGHEST), st.integers(-64, 64))
 def test_values_are_written_as_the_gateway_writes_them(mantissa: int, exponent: int) -> None:
     """Exact decimals with all digits that were scaled."""
@@ -179,6 +183,7 @@ values = st.recursive(
 )
 
 
+@UNTIMED
 @given(values)
 def test_its_decoder_reads_what_cbor2_writes(value: Any) -> None:
     """The whole subset, each in its shortest form."""
@@ -206,6 +211,7 @@ def edited(data: bytes, changes: list[tuple[str, float, int]]) -> bytes:
     return data
 
 
+@UNTIMED
 @given(st.sampled_from([0, 1, DEFINITION, READING]), edits)
 def test_entries_are_judged_alike(seq: int, changes: list[tuple[str, float, int]]) -> None:
     """Edited bytes are an entry to both or to none; only the bodies of kinds that it does not show are left unread."""
@@ -284,3 +290,17 @@ def test_tiles_far_into_a_large_log_have_the_right_names() -> None:
     path = stranger().tile_path
     assert path(Path(), 0, 1234067, 256) == Path("tile/0/x001/x234/067")
     assert path(Path(), "entries", 1000, 3) == Path("tile/entries/x001/000.p/3")
+
+
+def test_tiles_of_all_levels_are_read(tmp_path: Path) -> None:
+    """A log with a full tile at level 1 and one at level 2: proved, and refused with one bit of either changed."""
+    honest = HonestLog().grow(65_600)
+    write_tiles(tmp_path, honest.origin, lambda start: honest.entries[start:], honest.note(honest.size))
+    command = [str(tmp_path), "--vkey", honest.vkey.text]
+    assert stranger().main(command) == 0
+    for name in ("tile/1/000", "tile/2/000.p/1"):
+        path = tmp_path / name
+        data = path.read_bytes()
+        path.write_bytes(flipped(data, -1))
+        assert stranger().main(command) == 4
+        path.write_bytes(data)

@@ -195,7 +195,7 @@ def _signers(note: bytes) -> Iterator[NoteChange]:
     ):
         forged = line(ORIGIN, blob_of(mine)[:4] + blob_of(theirs)[4:])
         yield f"{key} signature: another key's under our key id", replaced(note, mine, forged), seen
-    moved = replaced(replaced(note, ed25519, line(ORIGIN, KEYS[0].key_id + blob_of(p256)[4:])), p256, p256)
+    moved = replaced(note, ed25519, line(ORIGIN, KEYS[0].key_id + blob_of(p256)[4:]))
     yield "Ed25519 signature: that of the other key", moved, ALL
     yield "no signature at all", text + b"\n", ALL
 
