@@ -67,7 +67,7 @@ def digest(*parts):
 
 
 def read_key(vkey):
-    """(name, key id, key, how it signs) of a public key written as NAME+ID+BASE64: Ed25519, or ECDSA on P-256."""
+    """((name, key id), (key, how it signs)) of a key written as NAME+ID+BASE64: Ed25519, or ECDSA on P-256."""
     name, key_id, material = vkey.split("+", 2)
     data = unbase64(material)
     require(data[:1] in (b"\1", b"\2"), f"{vkey!r}: an unknown kind of key")
@@ -76,7 +76,7 @@ def read_key(vkey):
     else:
         full_id, key, how = digest(data[1:]), load_der_public_key(data[1:]), [ec.ECDSA(SHA256())]
     require(full_id[:4].hex() == key_id, f"{vkey!r}: the key id does not fit; was something cut?")
-    return name, full_id[:4], key, how
+    return (name, full_id[:4]), (key, how)
 
 
 def open_checkpoint(note, keys):
@@ -84,24 +84,24 @@ def open_checkpoint(note, keys):
     text, _, tail = note.decode().rpartition("\n\n")  # signatures stand behind the last empty line
     require(text and tail[-1:] == "\n" and tail.count("\n") <= 64 and len(note) <= 16384, "the checkpoint is no note")
     require(not re.search("[\0-\t\v-\x1f]", text + tail), "control characters in the checkpoint")
-    signed = []
+    signed = set()
     for line in tail[:-1].split("\n"):
         dash, name, signature = line.split(" ")
         blob = unbase64(signature)
         require(dash == "\u2014" and re.fullmatch(r"[^\s+]+", name) and len(blob) > 4, f"no signature: {line[:60]!r}")
-        for key in keys:  # a line of a key that we do not hold says nothing, good or bad
-            if key[:2] == (name, blob[:4]):
-                try:
-                    key[2].verify(blob[4:], (text + "\n").encode(), *key[3])
-                except InvalidSignature:
-                    raise Refused(f"the signature of {name} does not fit the checkpoint") from None
-                signed.append(key)
+        if (name, blob[:4]) in keys:  # a line of a key that we do not hold says nothing, good or bad
+            key, how = keys[name, blob[:4]]
+            try:
+                key.verify(blob[4:], (text + "\n").encode(), *how)
+            except InvalidSignature:
+                raise Refused(f"the signature of {name} does not fit the checkpoint") from None
+            signed.add((name, blob[:4]))
     log, size, root, *more = text.split("\n")
     size, root = number(size), unbase64(root, 32)
     require(log and all(more) and (size or root == digest()), "the checkpoint is no name, number and root")
-    for key in keys:  # a key may sign other logs as well: we want the one it is named for, or a later epoch of it
-        require(re.fullmatch(re.escape(key[0]) + r"(/epoch-\d+)?", log), f"this is another log: {log!r}", Refused)
-        require(key in signed, f"the checkpoint is not signed by {key[0]}+{key[1].hex()}", Refused)
+    for name, key_id in keys:  # a key may sign other logs, too: we want the one it is named for, or a later epoch of it
+        require(re.fullmatch(re.escape(name) + r"(/epoch-\d+)?", log), f"this is another log: {log!r}", Refused)
+        require((name, key_id) in signed, f"the checkpoint is not signed by {name}+{key_id.hex()}", Refused)
     return log, size, root
 
 
@@ -132,8 +132,7 @@ def read_entry(data, seq, prev=None):
     version, kind, said, before, boot, boot_ns, _, quality, error_ms, _ = fields
     types = [type(field) for field in fields] == [int, int, int, bytes, int, int, int, str, int, list]
     require(types and version == 1 and kind in KINDS and end == len(data) <= 65535, f"entry {seq} is none")
-    good = len(before) == 32 and min(boot, boot_ns, error_ms + 1) >= 0 and quality in CLOCK
-    require(good, f"entry {seq} is none")
+    require(len(before) == 32 and quality in CLOCK and min(boot, boot_ns, error_ms + 1) >= 0, f"entry {seq} is none")
     require(said == seq, f"entry {seq} says that it is entry {said}", Refused)
     require(prev in (None, before), f"entry {seq} does not follow the entry before it", Refused)
     return fields
@@ -266,7 +265,7 @@ def main(arguments=None):
     parser.add_argument("--known", type=Path, help="checkpoint that you kept: the exported log must extend it")
     args = parser.parse_args(arguments)
     try:
-        keys = [read_key(text) for text in args.vkey]
+        keys = dict(map(read_key, args.vkey))
         whole = args.evidence.is_dir()
         require(whole or not args.known, "--known goes with an exported log only")
         shown = check_directory(args.evidence, keys, args.known) if whole else check_file(read(args.evidence), keys)
