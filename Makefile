@@ -21,8 +21,8 @@ peers:
 	@PYTHON=$(PYTHON) sh tests/install-peers.sh
 
 check: setup
-	@$(BIN)/ruff check gateway drivers tests bench
-	@$(BIN)/ruff format --check gateway drivers tests bench
+	@$(BIN)/ruff check gateway drivers tests bench docs
+	@$(BIN)/ruff format --check gateway drivers tests bench docs
 	@$(BIN)/mypy
 
 test: setup peers check
