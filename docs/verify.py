@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 KINDS = {0: "genesis", 1: "definition", 2: "reading", 3: "event", 4: "boot", 5: "clock-step", 6: "config", 7: "key"}
-KINDS |= {8: "gap", 9: "recovery", 10: "beacon"}
+KINDS |= {8: "gap", 9: "recovery", 10: "beacon", 11: "manifest"}
 STATUS = {0: "good", 1: "suspect, it fell", 2: "suspect, it jumped", 16: "invalid", 17: "no answer in time"}
 STATUS |= {18: "refused by the meter", 19: "garbled", 20: "unsupported", 21: "meter offline"}
 CLOCK = {"U": "not synchronised", "I": "informative only", "S": "synchronised", "R": "relative only"}
