@@ -63,25 +63,33 @@ class Frontier:
         edge.append(leaf)
 
     def extend(self, leaves: Iterable[bytes]) -> None:
-        """Adds leaf hashes; about twice as fast per leaf as append where runs of 256 are aligned."""
+        """Adds leaf hashes; about twice as fast per leaf as append."""
         rest = iter(leaves)
-        for leaf in islice(rest, -self.size % _RUN):
-            self.append(leaf)
-        while len(run := list(islice(rest, _RUN))) == _RUN:
-            self.append_run(complete_root(run))
-        for leaf in run:
-            self.append(leaf)
+        while run := list(islice(rest, _RUN - self.size % _RUN)):
+            position, count = 0, len(run)
+            while position < count:
+                # The largest subtree that begins here and is complete.
+                level = (count - position).bit_length() - 1
+                if self.size:
+                    level = min(level, (self.size & -self.size).bit_length() - 1)
+                end = position + (1 << level)
+                self._append_complete(complete_root(run[position:end]), level)
+                position = end
 
     def append_run(self, node: bytes) -> None:
         """Adds 256 leaves by the root over them. Raises MalformedError unless the size is a multiple of 256."""
         if self.size % _RUN:
             raise MalformedError(f"a subtree of {_RUN} leaves has no place behind {self.size}")
-        carry = self.size >> _RUN_LEVEL
+        self._append_complete(node, _RUN_LEVEL)
+
+    def _append_complete(self, node: bytes, level: int) -> None:
+        """Adds a complete subtree; the size must be a multiple of its leaves."""
+        carry = self.size >> level
         while carry & 1:
-            node = node_hash(self._edge.pop(), node)
+            node = sha256(b"\x01" + self._edge.pop() + node).digest()
             carry >>= 1
         self._edge.append(node)
-        self.size += _RUN
+        self.size += 1 << level
 
     def edge(self, level: int, index: int) -> bytes:
         """The hash of one of the complete subtrees that make up the tree. Raises IndexError for any other."""

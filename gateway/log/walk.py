@@ -10,6 +10,7 @@ from gateway.errors import ConfigError, MalformedError, TamperError
 from gateway.log.entry import NO_PREV, Kind, parse
 from gateway.log.nodes import RUN
 from gateway.log.note import Checkpoint, of_origin, parse_checkpoint, verify_checkpoint
+from gateway.log.plain import is_plain_reading
 from gateway.log.tree import Frontier, leaf_hash
 from gateway.log.vkey import VerifierKey
 
@@ -88,6 +89,11 @@ class Walk:
         seq, prev, leaves = self.tree.size, self.prev, []
         recovery, manifest = int(Kind.RECOVERY), int(Kind.MANIFEST)
         for data in batch:
+            if prev is not None and is_plain_reading(data, seq, prev):
+                prev = leaf_hash(data)
+                leaves.append(prev)
+                seq += 1
+                continue
             try:
                 _, kind, said, before, _, _, _, _, _, body = parse(data)
             except MalformedError as error:
