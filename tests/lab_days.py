@@ -39,6 +39,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="lab-") as folder, ext4(Path(folder) / "image", DISK) as disk:
         roomy, full, after = live(disk.path, life)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.release()}"
+    minutes = (time.monotonic() - began_s) / 60
     lines = [
         "# Four hundred days on a small partition",
         "",
@@ -47,8 +48,7 @@ def main() -> int:
         "minute, an ext4 of 4 GB, `retain: {days: 400, days_min: 31, free_mb: 200}`. Then somebody else fills the disk",
         "for a day, and frees it.",
         "",
-        f"Written by `make lab-days` on {datetime.now(UTC):%Y-%m-%d} in {(time.monotonic() - began_s) / 60:.0f} minutes:",
-        f"{machine}.",
+        f"Written by `make lab-days` on {datetime.now(UTC):%Y-%m-%d} in {minutes:.0f} minutes: {machine}.",
         "",
         "| when | entries | days kept | disk | readings refused | log verify |",
         "| --- | --- | --- | --- | --- | --- |",
