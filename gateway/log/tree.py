@@ -171,7 +171,7 @@ def inclusion_ranges(index: int, size: int) -> list[tuple[int, int]]:
         raise MalformedError(f"entry {index} is not in a tree of {size}")
     start, end, ranges = 0, size, []
     while end - start > 1:
-        middle = start + _split(end - start)
+        middle = start + left_size(end - start)
         if index < middle:
             ranges.append((middle, end))
             end = middle
@@ -187,7 +187,7 @@ def consistency_ranges(old: int, new: int) -> list[tuple[int, int]]:
         raise MalformedError(f"there is no consistency proof from size {old} to size {new}")
     start, end, ranges = 0, new, []
     while old != end:
-        middle = start + _split(end - start)
+        middle = start + left_size(end - start)
         if old <= middle:
             ranges.append((middle, end))
             end = middle
@@ -198,7 +198,8 @@ def consistency_ranges(old: int, new: int) -> list[tuple[int, int]]:
     return ([(start, end)] if start else []) + ranges[::-1]
 
 
-def _split(size: int) -> int:
+def left_size(size: int) -> int:
+    """How many leaves of a tree of *size* > 1 are in its left subtree: the largest power of two below *size*."""
     return 1 << ((size - 1).bit_length() - 1)
 
 
