@@ -238,7 +238,7 @@ def test_what_is_no_evidence_is_refused(name: str) -> None:
 
 def test_the_limits_hold_for_writing_and_for_reading() -> None:
     """64 MiB, and 100,000 entries."""
-    many = {seq: b"" for seq in range(MAX_ENTRIES + 1)}
+    many = dict.fromkeys(range(MAX_ENTRIES + 1), b"")
     with pytest.raises(MalformedError, match="smaller range"):
         write_evidence(Evidence(entries=many, hashes=(), note=b"note"))
     text = "".join(f"entry {seq} \n" for seq in many)

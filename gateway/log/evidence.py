@@ -190,13 +190,14 @@ def verify_evidence(
             raise MalformedError(f"evidence: it has {kind} lines, which this version cannot verify; take a newer one")
     checkpoint, signed = verified_checkpoint(evidence.note, keys, origin, quorum)
     leaves = {seq: leaf_hash(entry) for seq, entry in evidence.entries.items()}
-    if _root(leaves, checkpoint.size, evidence.hashes) != checkpoint.root:
+    if evidence_root(leaves, checkpoint.size, evidence.hashes) != checkpoint.root:
         raise TamperError("the entries and hashes do not lead to the root in the checkpoint: something was changed")
     entries = tuple(_placed(seq, entry, leaves) for seq, entry in evidence.entries.items())
     return EvidenceResult(entries=entries, meters=_meters(entries), checkpoint=checkpoint, signed_by=signed)
 
 
-def _root(leaves: Mapping[int, bytes], size: int, hashes: Sequence[bytes]) -> bytes:
+def evidence_root(leaves: Mapping[int, bytes], size: int, hashes: Sequence[bytes]) -> bytes:
+    """The root that these leaf hashes (by seq, ascending) and *hashes* lead to. Raises MalformedError."""
     seqs, rest = list(leaves), iter(hashes)
     if seqs[-1] >= size:
         raise MalformedError(f"evidence: entry {seqs[-1]} is not in a tree of {size}")
