@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,10 +33,9 @@ from gateway.errors import EXIT_NO, EXIT_OK, ConfigError, UnavailableError
 from gateway.log.evidence import MAX_ENTRIES, Evidence, write_evidence
 from gateway.log.note import Checkpoint, parse_checkpoint
 from gateway.log.proof import write_proof
-from gateway.log.proving import audit_path, entry_nodes, proving_hashes
+from gateway.log.proving import audit_path, node_sources, proving_hashes
 from gateway.log.selecting import Found, find_readings, first_covering, with_definitions
 from gateway.log.times import FILE, WallTimes
-from gateway.log.tree import NodeSource
 from gateway.log.view import LogView
 
 if TYPE_CHECKING:
@@ -80,10 +78,6 @@ class _Job:
     directory: Path
     view: LogView
     signed_size: int
-
-    def nodes(self, progress: Callable[[int], None] = lambda _done: None) -> Iterator[NodeSource]:
-        """Where subtree hashes come from, best first; the last one believes nothing but the entries."""
-        yield entry_nodes(self.view.entries, progress)
 
 
 def run(args: argparse.Namespace, app: App) -> int:
@@ -157,7 +151,7 @@ def _window(args: argparse.Namespace, job: _Job) -> list[int]:
 
 def _search(meter: str | None, window: Window, job: _Job) -> Found:
     view = job.view
-    times = WallTimes(job.directory / FILE, next(job.nodes()), view.entries)
+    times = WallTimes(job.directory / FILE, next(node_sources(view)), view.entries)
     with Progress("searching", view.size) as progress:
         stretches = times.may_hold(window.low, window.high, view.size, progress)
         found = find_readings(view, stretches, window.low, window.high, meter, MAX_ENTRIES)
@@ -212,7 +206,7 @@ def _evidence(chosen: list[int], checkpoint: Checkpoint, job: _Job) -> tuple[byt
 
 def _hashes(entries: dict[int, bytes], checkpoint: Checkpoint, job: _Job) -> list[bytes]:
     with Progress("proving", checkpoint.size) as progress:
-        return proving_hashes(job.nodes(progress), entries, checkpoint)
+        return proving_hashes(node_sources(job.view, progress), entries, checkpoint)
 
 
 def _write(args: argparse.Namespace, data: bytes, report: _Report) -> int:

@@ -6,12 +6,13 @@ from it would prove nothing; so each is checked here, and made again from the ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from gateway.errors import MalformedError, TamperError
 from gateway.log.evidence import evidence_hashes, evidence_root
 from gateway.log.note import Checkpoint
 from gateway.log.tree import Frontier, NodeSource, inclusion_ranges, leaf_hash
+from gateway.log.view import LogView
 
 #: Yields the entries from the first seq up to the second.
 Read = Callable[[int, int], Iterable[bytes]]
@@ -35,6 +36,11 @@ def entry_nodes(read: Read, progress: Callable[[int], None] = lambda _done: None
         return tree.root()
 
     return node
+
+
+def node_sources(view: LogView, progress: Callable[[int], None] = lambda _done: None) -> Iterator[NodeSource]:
+    """Where the hashes of a log's subtrees come from, best first; the last one believes nothing but the entries."""
+    yield entry_nodes(view.entries, progress)
 
 
 def proving_hashes(sources: Iterable[NodeSource], entries: Mapping[int, bytes], checkpoint: Checkpoint) -> list[bytes]:
