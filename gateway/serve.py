@@ -21,7 +21,10 @@ take each 64 KiB of an answer, and 8 clients are served at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
+import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -44,6 +47,8 @@ RETRY_S = 30.0
 _MAX_REQUESTS = 1000
 _SLICE = 64 * 1024
 _LINGER_READS = 16
+#: struct linger of socket(7): on, for no time.
+_NO_LINGER = struct.pack("ii", 1, 0)
 _BACKLOG = 16
 _TEXT, _BYTES = "text/plain; charset=utf-8", "application/octet-stream"
 _NEVER, _FOR_EVER = "no-cache", "public, max-age=31536000, immutable"
@@ -109,7 +114,7 @@ class LogServer:
     def close(self) -> None:
         """Ends all connections, and the thread; what it does is finished first."""
         for writer in self._writers:
-            writer.transport.abort()
+            _reset(writer)
         self._disk.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -124,7 +129,7 @@ class LogServer:
             writer.close()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             # The client left, or is too slow: nothing more can be said to it.
-            writer.transport.abort()
+            _reset(writer)
         finally:
             self._writers.discard(writer)
 
@@ -202,6 +207,13 @@ class LogServer:
 
 def _refusal(status: int, text: str) -> _Answer:
     return _Answer(status=status, body=f"{text}\n".encode())
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Ends a connection at once; otherwise the kernel would go on sending to a client that takes nothing."""
+    with contextlib.suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    writer.transport.abort()
 
 
 def _head(answer: _Answer, *, keep: bool) -> bytes:
