@@ -264,8 +264,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> None:
     """Checks that the tree of *new* leaves extends that of *old* (RFC 9162 section 2.1.4.2).
 
-    Raises MalformedError for a proof of wrong shape (a proof from the empty tree proves nothing and is one),
-    TamperError when it leads to other roots.
+    Raises MalformedError for a wrong shape, which any proof from the empty tree has, TamperError for other roots.
     """
     ranges = consistency_ranges(old, new)
     if len(proof) != len(ranges):
