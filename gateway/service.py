@@ -193,6 +193,11 @@ class Gateway:
             self.pollers.append(poller)
             limit_s = POLL_LIMIT_S + periods[name] / 1000
             self._supervisor.start(f"meter {name}", poller.run, limit_s=limit_s)
+        if config.serve is not None:
+            # Imported late: where nothing is served, nothing is spent.
+            from gateway.serve import serve_log
+
+            self._supervisor.start("http", partial(serve_log, config.serve, self._logbook, config.state_dir / "log"))
 
     async def _stop_parts(self) -> None:
         await self._supervisor.stop(*(f"meter {poller.health.name}" for poller in self.pollers))
@@ -203,7 +208,7 @@ class Gateway:
     async def _stop_channels(self) -> None:
         farewell = retained.meter_states(self.config.meters, "offline") | {"status": self._status("offline")}
         await asyncio.gather(*(outbox.close(farewell) for outbox in self._outboxes))
-        await self._supervisor.stop(*(f"channel {outbox.status.name}" for outbox in self._outboxes))
+        await self._supervisor.stop("http", *(f"channel {outbox.status.name}" for outbox in self._outboxes))
         self._outboxes = []
 
     async def _reloads(self) -> None:

@@ -77,7 +77,9 @@ def test_a_good_proof_shows_its_entry(proofs: list[Path], capsys: pytest.Capture
     out = capsys.readouterr().out
     assert f"entry 2 of {ORIGIN}, under its checkpoint of size 3" in out
     assert "voltage 230.2 V" in out
-    assert "import_total (timeout)" in out
+    assert "import_total (timeout: no value: the meter did not answer in time)" in out
+    assert "voltage of phase L1, at that moment; OBIS 1-0:32.7.0; raw words 43663333" in out
+    assert "Not that it is true" in out
 
 
 def test_without_the_definition_the_values_are_shown_and_what_is_missing_is_said(
@@ -99,6 +101,9 @@ def test_the_json_object_has_the_entry_as_log_show_prints_it(
     assert found["ok"] is True
     assert (found["origin"], found["index"], found["size"]) == (ORIGIN, 2, 3)
     assert found["signed_by"] == [log_key().text]
+    assert found["format"] == "tlog-proof"
+    assert found["entries"] == [found["entry"]]
+    assert found["does_not_prove"][0].startswith("Not that it is true")
     assert found["entry"]["time"] == "2023-11-14T22:13:20.123Z"
     assert found["entry"]["points"]["voltage"]["value"] == "230.2"
     assert found["entry"]["points"]["import_total"] == {

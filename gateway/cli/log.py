@@ -15,7 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli import prove
 from gateway.cli.progress import Progress
+from gateway.cli.view import entry_number, log_directory
 from gateway.errors import (
     EXIT_NO,
     EXIT_OK,
@@ -27,11 +29,9 @@ from gateway.errors import (
 )
 from gateway.log.entry import decode
 from gateway.log.note import parse_checkpoint
-from gateway.log.proof import write_proof
 from gateway.log.signer_state import last_signed
 from gateway.log.tile_reader import is_tile_directory, read_note, surplus
 from gateway.log.tiles import write_tiles
-from gateway.log.tree import inclusion_proof_streamed
 from gateway.log.verify import INTACT, TAMPERED, Demands, Report, verify_segments, verify_tiles
 from gateway.log.view import LogView, find_log
 from gateway.log.vkey import VerifierKey
@@ -52,42 +52,37 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     show = actions.add_parser("show", help="entries in readable form")
     show.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="default: the configured log")
-    show.add_argument("--from", dest="start", type=_seq, default=0, metavar="SEQ", help="first entry (default 0)")
-    show.add_argument("--to", dest="stop", type=_seq, metavar="SEQ", help="last entry (default: the newest)")
+    show.add_argument(
+        "--from", dest="start", type=entry_number, default=0, metavar="SEQ", help="first entry (default 0)"
+    )
+    show.add_argument("--to", dest="stop", type=entry_number, metavar="SEQ", help="last entry (default: the newest)")
     show.add_argument("--follow", action="store_true", help="go on with new entries until interrupted")
     show.add_argument("--json", action="store_true", help="print one JSON object per entry")
 
     verify = actions.add_parser("verify", help="check a whole log: structure, chain, tree, signatures")
     verify.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="default: the configured log")
     verify.add_argument("--vkey", action="append", default=[], metavar="VKEY", help="key that must have signed")
-    verify.add_argument("--quorum", type=_seq, metavar="N", help="how many of the keys must have signed (default all)")
+    verify.add_argument(
+        "--quorum", type=entry_number, metavar="N", help="how many of the keys must have signed (default all)"
+    )
     verify.add_argument(
         "--known", action="append", default=[], type=Path, metavar="CHECKPOINT", help="file the log must extend"
     )
     verify.add_argument("--json", action="store_true", help="print one JSON object")
 
-    prove = actions.add_parser("prove", help="proof of one entry, a C2SP tlog-proof")
-    prove.add_argument("seq", type=_seq, metavar="SEQ")
-    prove.add_argument("-o", dest="output", type=Path, metavar="FILE", help="default: standard output")
+    prove.add_parser(actions)
 
     export = actions.add_parser("export", help="the log as a C2SP tlog-tiles directory")
     export.add_argument("target", type=Path, metavar="DIR", help="new, empty, or an earlier export to extend")
 
 
-def _seq(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no entry number; entries count from 0")
-    return int(text)
-
-
 def run(args: argparse.Namespace, app: App) -> int:
     """Runs one of the actions."""
-    return {"show": _show, "verify": _verify, "prove": _prove, "export": _export}[args.action](args, app)
+    return {"show": _show, "verify": _verify, "prove": prove.run, "export": _export}[args.action](args, app)
 
 
 def _view(args: argparse.Namespace, app: App) -> LogView:
-    directory = getattr(args, "directory", None) or app.load(Path(args.config)).state_dir
-    return LogView(find_log(directory))
+    return LogView(log_directory(args, app))
 
 
 def _show(args: argparse.Namespace, app: App) -> int:
@@ -194,33 +189,6 @@ def _report_text(report: Report, whose: str) -> str:
         f"intact: {report.origin}, {report.size} entries{pruned}, "
         f"{report.checkpoints} checkpoints checked against {whose}{unsigned}; root {root}"
     )
-
-
-def _prove(args: argparse.Namespace, app: App) -> int:
-    view = _view(args, app)
-    note = view.newest_checkpoint
-    size = parse_checkpoint(note).size if note else 0
-    if note is None or args.seq >= size:
-        end = f"the newest checkpoint covers entries below {size}"
-        raise UnavailableError(f"entry {args.seq} cannot be proved yet: {end}; the log has {view.size}")
-    entry = next(view.entries(args.seq, args.seq + 1))
-    with Progress("proving", size) as progress:
-        leaves = _counted(view, size, progress)
-        proof = write_proof(args.seq, entry, inclusion_proof_streamed(leaves, args.seq, size), note)
-    if args.output is None:
-        sys.stdout.write(proof.decode())
-    else:
-        args.output.write_bytes(proof)
-    return EXIT_OK
-
-
-def _counted(view: LogView, size: int, progress: Progress) -> Any:
-    for done, leaf in enumerate(view.leaves()):
-        if done == size:
-            return
-        if done % 1024 == 0:
-            progress(done)
-        yield leaf
 
 
 def _export(args: argparse.Namespace, app: App) -> int:

@@ -1,9 +1,14 @@
-"""``verify``: checks a proof file offline, with nothing but public keys, and shows the entry that it proves.
+"""``verify``: checks a proof or an evidence file offline, with nothing but public keys, and says what it proves.
 
-``--json`` prints one object: ``ok``, ``origin``, ``index``, ``size`` and ``root`` (base64) of the checkpoint,
-``signed_by`` (verifier keys), ``entry`` (as ``log show`` prints it); or ``ok`` false, ``reason`` and ``seq``.
+FILE is what ``log prove`` wrote: a C2SP tlog-proof of one entry, or evidence of several; its first line says which. The
+entries are shown in plain words, then what the file proves and what it does not.
 
-Exit codes: 0 proved; 2 the file is no proof, or the request is wrong; 4 the file proves nothing: the entry, a hash or
+``--json`` prints one object: ``ok``, ``format`` (``tlog-proof`` or ``evidence``), ``origin``, ``size`` and ``root``
+(base64) of the checkpoint, ``signed_by`` (verifier keys), ``entries`` (as ``log show`` prints them), ``words`` (the
+lines that are shown for them), ``proves`` and ``does_not_prove`` (sentences); of a tlog-proof ``index`` and ``entry``
+too. Or ``ok`` false, ``reason`` and ``seq``.
+
+Exit codes: 0 proved; 2 the file is no proof, or the request is wrong; 4 the file proves nothing: an entry, a hash or
 the checkpoint was changed, or somebody else signed it.
 """
 
@@ -13,14 +18,18 @@ import argparse
 import base64
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import EXIT_OK, ConfigError, GatewayError, MalformedError, TamperError, exit_code
+from gateway.log import evidence, proof
 from gateway.log.entry import Entry, Kind, decode, description
-from gateway.log.proof import MAX_PROOF, ProofResult, verify_proof
+from gateway.log.note import Checkpoint
+from gateway.log.proof import ProofResult, verify_proof
 from gateway.log.vkey import VerifierKey
+from gateway.plain_words import does_not_prove, entry_words, meter_words, place_words, proves
 from gateway.reading import MeterDescription
 from gateway.show import entry_line, entry_object
 
@@ -29,10 +38,13 @@ if TYPE_CHECKING:
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  (argparse has no public name)
 
+#: So many readings are shown at length, more of them one in a line.
+_AT_LENGTH = 20
+
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds the command to the command line."""
-    parser = subparsers.add_parser("verify", help="check a proof file, offline, with only the public key")
+    parser = subparsers.add_parser("verify", help="check a proof or evidence, offline, with only the public key")
     parser.add_argument("file", metavar="FILE", help="what log prove wrote; - is standard input")
     parser.add_argument(
         "--vkey", action="append", required=True, metavar="VKEY", help="key that must have signed (key show prints it)"
@@ -47,33 +59,86 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proved:
+    """What a file of either format proved."""
+
+    form: str
+    entries: Sequence[Entry]
+    #: The meters that are known, by the seq of their definition entry.
+    meters: Mapping[int, MeterDescription]
+    checkpoint: Checkpoint
+    signed_by: Sequence[VerifierKey]
+
+    @property
+    def shown(self) -> list[int]:
+        """The entries that the file is about: without the definitions that only explain them."""
+        seqs = [entry.seq for entry in self.entries]
+        explained = [seq for seq in seqs if seq not in self.meters]
+        whole = seqs[-1] - seqs[0] + 1 == len(seqs)
+        return seqs if whole or not explained else explained
+
+
 def run(args: argparse.Namespace, app: App | None = None) -> int:  # noqa: ARG001  (needs no config)
     """Verifies ``args.file``. Raises ConfigError, and MalformedError or TamperError where no JSON is asked for."""
     keys = [VerifierKey.parse(text) for text in args.vkey]
     try:
-        result = verify_proof(_read(args.file), keys, args.origin, quorum=args.quorum)
-        entry = _entry(result)
-        meter = _meter(args, entry, result, keys)
+        proved = _verified(args, keys)
     except (MalformedError, TamperError) as error:
         if not args.json:
             raise
         print(json.dumps(_refusal(error)))
         return exit_code(error)
     if args.json:
-        print(json.dumps(_object(result, entry, meter)))
+        print(json.dumps(_object(proved)))
     else:
-        print("\n".join(_lines(result, entry, meter)))
+        print("\n".join(_lines(proved)))
     return EXIT_OK
 
 
+def _verified(args: argparse.Namespace, keys: Sequence[VerifierKey]) -> _Proved:
+    data = _read(args.file)
+    first = data[:80].split(b"\n", 1)[0]
+    if first == proof.HEADER.encode():
+        return _verified_proof(args, data, keys)
+    if first != evidence.HEADER.encode():
+        raise MalformedError(
+            f"{args.file}: its first line is neither {proof.HEADER} nor {evidence.HEADER}; name a file that log prove "
+            "wrote"
+        )
+    if args.definition is not None:
+        raise ConfigError("--definition: evidence holds the definitions itself; leave it out")
+    result = evidence.verify_evidence(data, keys, args.origin, quorum=args.quorum)
+    return _Proved(
+        form="evidence",
+        entries=result.entries,
+        meters=result.meters,
+        checkpoint=result.checkpoint,
+        signed_by=result.signed_by,
+    )
+
+
 def _read(name: str) -> bytes:
+    limit = evidence.MAX_EVIDENCE + 1
     try:
         if name == "-":
-            return sys.stdin.buffer.read(MAX_PROOF + 1)
+            return sys.stdin.buffer.read(limit)
         with Path(name).open("rb") as file:
-            return file.read(MAX_PROOF + 1)
+            return file.read(limit)
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read ({error.strerror}); name a file that log prove wrote") from error
+
+
+def _verified_proof(args: argparse.Namespace, data: bytes, keys: Sequence[VerifierKey]) -> _Proved:
+    result = verify_proof(data, keys, args.origin, quorum=args.quorum)
+    entry = _entry(result)
+    return _Proved(
+        form="tlog-proof",
+        entries=[entry],
+        meters=_meters(args, entry, result, keys),
+        checkpoint=result.checkpoint,
+        signed_by=result.signed_by,
+    )
 
 
 def _entry(result: ProofResult) -> Entry:
@@ -83,12 +148,12 @@ def _entry(result: ProofResult) -> Entry:
     return entry
 
 
-def _meter(
+def _meters(
     args: argparse.Namespace, entry: Entry, result: ProofResult, keys: Sequence[VerifierKey]
-) -> MeterDescription | None:
+) -> dict[int, MeterDescription]:
     """What a reading's definition entry says, where its proof was given as well; it must be of the same log."""
     if args.definition is None:
-        return None
+        return {}
     if entry.kind is not Kind.READING:
         raise ConfigError(f"--definition: entry {entry.seq} is a {entry.kind.text} and refers to no definition")
     named = verify_proof(_read(args.definition), keys, result.checkpoint.origin, quorum=args.quorum)
@@ -97,36 +162,54 @@ def _meter(
         raise ConfigError(
             f"--definition: {args.definition} proves entry {named.index}; entry {entry.seq} needs entry {entry.body[0]}"
         )
-    return description(definition.body)
+    return {definition.seq: description(definition.body)}
 
 
-def _object(result: ProofResult, entry: Entry, meter: MeterDescription | None) -> dict[str, Any]:
-    return {
+def _object(proved: _Proved) -> dict[str, Any]:
+    found: dict[str, Any] = {
         "ok": True,
-        "origin": result.checkpoint.origin,
-        "index": result.index,
-        "size": result.checkpoint.size,
-        "root": base64.b64encode(result.checkpoint.root).decode(),
-        "signed_by": [key.text for key in result.signed_by],
-        "entry": entry_object(entry, lambda _seq: meter),
+        "format": proved.form,
+        "origin": proved.checkpoint.origin,
+        "size": proved.checkpoint.size,
+        "root": base64.b64encode(proved.checkpoint.root).decode(),
+        "signed_by": [key.text for key in proved.signed_by],
+        "entries": [entry_object(entry, proved.meters.get) for entry in proved.entries],
+        "words": _words(proved),
+        "proves": _proves(proved),
+        "does_not_prove": does_not_prove(proved.shown),
     }
+    if proved.form == "tlog-proof":
+        found |= {"index": proved.entries[0].seq, "entry": found["entries"][0]}
+    return found
 
 
 def _refusal(error: GatewayError) -> dict[str, Any]:
     return {"ok": False, "reason": str(error), "seq": getattr(error, "seq", None)}
 
 
-def _lines(result: ProofResult, entry: Entry, meter: MeterDescription | None) -> list[str]:
-    signers = ", ".join(f"{key.name} (key id {key.key_id.hex()})" for key in result.signed_by)
-    size = result.checkpoint.size
-    lines = [
-        f"proved: entry {result.index} of {result.checkpoint.origin}, under its checkpoint of size {size}",
-        f"signed by {signers}",
-        entry_line(entry, lambda _seq: meter),
-    ]
-    if entry.kind is Kind.READING and meter is None:
-        lines.append(
-            f"the names and units of its points are in entry {entry.body[0]}; "
-            f"log prove {entry.body[0]} proves that one, --definition FILE takes it"
-        )
+def _proves(proved: _Proved) -> list[str]:
+    signers = [f"{key.name} (key id {key.key_id.hex()})" for key in proved.signed_by]
+    return proves(proved.checkpoint.origin, proved.checkpoint.size, proved.shown, signers)
+
+
+def _lines(proved: _Proved) -> list[str]:
+    where = f"{proved.checkpoint.origin}, under its checkpoint of size {proved.checkpoint.size}"
+    said = [f"  {line}" for line in _proves(proved)], [f"  {line}" for line in does_not_prove(proved.shown)]
+    title = f"proved: {place_words(proved.shown)} of {where}"
+    return [title, "", *_words(proved), "", "What this proves:", *said[0], "What it does not prove:", *said[1]]
+
+
+def _words(proved: _Proved) -> list[str]:
+    lines = [meter_words(seq, meter) for seq, meter in proved.meters.items()]
+    at_length = len(proved.entries) <= _AT_LENGTH
+    for entry in proved.entries:
+        if entry.kind is Kind.READING and at_length:
+            lines += entry_words(entry, proved.meters.get)
+        elif entry.seq not in proved.meters:
+            lines.append(entry_line(entry, proved.meters.get))
+        if entry.kind is Kind.READING and entry.body[0] not in proved.meters:
+            lines.append(
+                f"  the names and units of its points are in entry {entry.body[0]}; log prove {entry.seq} --evidence "
+                f"takes them along, or log prove {entry.body[0]} proves them for --definition FILE"
+            )
     return lines

@@ -17,6 +17,7 @@ from gateway.config.model import (
     Problem,
     RetainConfig,
     SerialConfig,
+    ServeConfig,
     TlsConfig,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "Problem",
     "RetainConfig",
     "SerialConfig",
+    "ServeConfig",
     "TlsConfig",
     "load",
 ]

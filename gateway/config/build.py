@@ -26,12 +26,13 @@ from gateway.config.model import (
     RetainConfig,
 )
 from gateway.config.section import Section
+from gateway.config.serve import read_serve
 from gateway.config.text import Node, Problems
 from gateway.config.world import World
 
 T = TypeVar("T")
 
-KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels")
+KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels", "serve")
 LOG_KEYS = {
     "commit": ("seconds", "entries"),
     "checkpoint": ("seconds", "entries"),
@@ -72,6 +73,7 @@ def build(
         buses=buses,
         meters=meters,
         channels=channels,
+        serve=read_serve(top, world),
         warnings=(),
     )
     return config, files

@@ -19,6 +19,7 @@ _MAX_ORIGIN = 200
 _MAX_PATH = 4000
 _MAX_TOPIC = 1024
 DAY_MS = 86_400_000
+LOOPBACK = "127.0.0.1"
 TCP_PORT = 502
 MQTT_PORT = 1883
 MQTTS_PORT = 8883
@@ -118,6 +119,13 @@ TCP = text(
     ("", 0),
 )
 RTU_OVER_TCP = text("HOST:PORT", '"192.0.2.21:4196"', lambda v: _address(v, None), ("", 0))
+
+
+def _serve_address(value: str) -> tuple[str, int] | None:
+    return _address(f"{LOOPBACK}:{value}" if re.fullmatch(r"[0-9]{1,5}", value) else value, None)
+
+
+SERVE_HTTP = text("a port, or HOST:PORT", '"127.0.0.1:8067"', _serve_address, ("", 0))
 
 
 def _mqtt_url(value: str) -> MqttUrl | None:

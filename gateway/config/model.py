@@ -219,6 +219,15 @@ class ChannelConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """``serve``: what other programs may read from the running gateway; left out, nothing is served."""
+
+    #: ``http``: the log as C2SP tlog-tiles at HOST:PORT; a port alone is on loopback, where only this board reaches it.
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole file."""
 
@@ -235,5 +244,6 @@ class Config:
     buses: tuple[BusConfig, ...]
     meters: tuple[MeterConfig, ...]
     channels: tuple[ChannelConfig, ...]
+    serve: ServeConfig | None
     #: What is probably not meant, but can be run.
     warnings: tuple[Problem, ...]

@@ -94,13 +94,24 @@ def verify_proof(
     proof = parse_proof(data)
     if proof.extra is None:
         raise MalformedError("proof: it has no extra line, so there is no entry to verify")
-    claimed = parse_checkpoint(proof.note).origin
-    checkpoint = verify_checkpoint(proof.note, origin=origin or claimed, keys=keys, quorum=quorum)
-    signed = open_note(proof.note, keys)
+    checkpoint, signed = verified_checkpoint(proof.note, keys, origin, quorum)
+    verify_inclusion(leaf_hash(proof.extra), proof.index, checkpoint.size, proof.hashes, checkpoint.root)
+    return ProofResult(entry=proof.extra, index=proof.index, checkpoint=checkpoint, signed_by=signed)
+
+
+def verified_checkpoint(
+    note: bytes, keys: Sequence[VerifierKey], origin: str | None, quorum: int | None
+) -> tuple[Checkpoint, tuple[VerifierKey, ...]]:
+    """The checkpoint at the end of a proof, and those of *keys* that signed it.
+
+    Without *origin*, a key that signed must be named for the log. Raises as verify_checkpoint() does.
+    """
+    claimed = parse_checkpoint(note).origin
+    checkpoint = verify_checkpoint(note, origin=origin or claimed, keys=keys, quorum=quorum)
+    signed = open_note(note, keys)
     if origin is None and not any(of_origin(claimed, key.name) for key in signed):
         raise TamperError(f"the checkpoint is of the log {claimed[:80]!r}, which no key that signed it is named for")
-    verify_inclusion(leaf_hash(proof.extra), proof.index, checkpoint.size, proof.hashes, checkpoint.root)
-    return ProofResult(entry=proof.extra, index=proof.index, checkpoint=checkpoint, signed_by=tuple(signed))
+    return checkpoint, tuple(signed)
 
 
 def _text(data: bytes) -> str:

@@ -194,7 +194,7 @@ def inclusion_ranges(index: int, size: int) -> list[tuple[int, int]]:
         raise MalformedError(f"entry {index} is not in a tree of {size}")
     start, end, ranges = 0, size, []
     while end - start > 1:
-        middle = start + _split(end - start)
+        middle = start + left_size(end - start)
         if index < middle:
             ranges.append((middle, end))
             end = middle
@@ -210,7 +210,7 @@ def consistency_ranges(old: int, new: int) -> list[tuple[int, int]]:
         raise MalformedError(f"there is no consistency proof from size {old} to size {new}")
     start, end, ranges = 0, new, []
     while old != end:
-        middle = start + _split(end - start)
+        middle = start + left_size(end - start)
         if old <= middle:
             ranges.append((middle, end))
             end = middle
@@ -221,7 +221,8 @@ def consistency_ranges(old: int, new: int) -> list[tuple[int, int]]:
     return ([(start, end)] if start else []) + ranges[::-1]
 
 
-def _split(size: int) -> int:
+def left_size(size: int) -> int:
+    """How many leaves of a tree of *size* > 1 are in its left subtree: the largest power of two below *size*."""
     return 1 << ((size - 1).bit_length() - 1)
 
 
@@ -286,8 +287,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> None:
     """Checks that the tree of *new* leaves extends that of *old* (RFC 9162 section 2.1.4.2).
 
-    Raises MalformedError for a proof of wrong shape (a proof from the empty tree proves nothing and is one),
-    TamperError when it leads to other roots.
+    Raises MalformedError for a wrong shape, which any proof from the empty tree has, TamperError for other roots.
     """
     ranges = consistency_ranges(old, new)
     if len(proof) != len(ranges):
