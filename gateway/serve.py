@@ -4,10 +4,11 @@
 path                        answer
 ==========================  =========================================================================================
 ``/checkpoint``             the newest signed checkpoint, text/plain; never to be cached
+``/minimum-index``          of a pruned log: where it begins, text/plain; never to be cached
 ``/tile/…``                 a tile or a bundle (``gateway.log.tiles``), application/octet-stream; it never changes,
                             so it may be kept for ever, partial ones too: their width is part of the name
-anything else               404; other methods than GET and HEAD 405; what is no request 400, 413, 431 or 505; too
-                            many connections or a log that cannot be read 503
+anything else               404, as for what was pruned; other methods than GET and HEAD 405; what is no request 400,
+                            413, 431 or 505; too many connections or a log that cannot be read 503
 ==========================  =========================================================================================
 
 Only what the newest durable checkpoint covers is served. Nothing can be changed or asked for but files, so there is no
@@ -32,11 +33,12 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway.config.model import ServeConfig
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, PrunedError
 from gateway.http_request import MAX_HEAD, BadRequest, Request, parse_head
 from gateway.log.note import parse_checkpoint
 from gateway.log.proving import node_sources
 from gateway.log.tile_source import TileSource
+from gateway.log.tiles import MINIMUM_INDEX
 from gateway.log.view import LogView
 from gateway.task import Progress
 
@@ -177,16 +179,20 @@ class LogServer:
             return _refusal(404, "nothing is signed yet")
         if request.path == "/checkpoint":
             return _Answer(status=200, body=note)
-        if not request.path.startswith("/tile/"):
+        if not request.path.startswith("/tile/") and request.path != f"/{MINIMUM_INDEX}":
             return _refusal(404, "the files are /checkpoint and /tile/...")
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._disk, self._file, request.path[1:], note)
+        except PrunedError as error:
+            return _refusal(404, str(error))
         except GatewayError as error:
             self._tell(str(error))
             return _refusal(503, "the log cannot be read now")
         if found is None:
             return _refusal(404, "the log of the newest checkpoint has no such file")
         self._trouble = ""
+        if request.path == f"/{MINIMUM_INDEX}":
+            return _Answer(status=200, body=found)
         return _Answer(status=200, body=found, content_type=_BYTES, caching=_FOR_EVER)
 
     def _file(self, name: str, note: bytes) -> bytes | None:
@@ -196,6 +202,9 @@ class LogServer:
             self._tiles = TileSource(view.entries, lambda: node_sources(view))
         elif self._view.size < checkpoint.size:
             self._view.refresh()
+        if name == MINIMUM_INDEX:
+            minimum = self._view.pruned().minimum_index
+            return f"{minimum}\n".encode() if minimum else None
         return self._tiles.file(name, checkpoint)
 
     def _tell(self, trouble: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import MalformedError, TamperError
+from gateway.errors import TamperError
 from gateway.log.note import parse_checkpoint
-from gateway.log.proving import audit_path, entry_nodes, proving_hashes
+from gateway.log.proving import audit_path, proving_hashes
 from gateway.log.tree import HashStore, inclusion_proof
 from tests.metered_log import metered_log
 
@@ -21,10 +21,9 @@ def _changed(level: int, index: int) -> bytes:
 
 
 def test_a_source_that_lies_is_passed_over() -> None:
-    """One wrong node of a store, as after a crash, and the entries themselves as the last resort."""
-    entries = entry_nodes(lambda start, stop: LOG.entries[start:stop])
+    """One wrong node of a store, as after a crash; the next source is asked."""
     good = proving_hashes([STORE.node], CHOSEN, CHECKPOINT)
-    assert proving_hashes([_changed, entries], CHOSEN, CHECKPOINT) == good
+    assert proving_hashes([_changed, STORE.node], CHOSEN, CHECKPOINT) == good
 
 
 def test_nothing_is_proved_when_no_source_leads_to_the_root() -> None:
@@ -33,18 +32,6 @@ def test_nothing_is_proved_when_no_source_leads_to_the_root() -> None:
         proving_hashes([_changed], CHOSEN, CHECKPOINT)
     with pytest.raises(TamperError):
         proving_hashes([STORE.node], {4: LOG.entries[5]}, CHECKPOINT)
-
-
-def test_the_nodes_of_the_entries_are_those_of_the_tree() -> None:
-    """At each level and place; a log that is too short says where it ends."""
-    told: list[int] = []
-    node = entry_nodes(lambda start, stop: LOG.entries[start:stop], told.append)
-    for level in range(7):
-        for index in range(77 >> level):
-            assert node(level, index) == STORE.node(level, index)
-    assert told == sorted(told)
-    with pytest.raises(MalformedError, match="ends at entry 77"):
-        node(3, 9)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 64, 77])

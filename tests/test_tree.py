@@ -15,9 +15,7 @@ from gateway.log.tree import (
     Frontier,
     HashStore,
     consistency_proof,
-    consistency_proof_streamed,
     inclusion_proof,
-    inclusion_proof_streamed,
     leaf_hash,
     node_hash,
     range_root,
@@ -144,7 +142,7 @@ def test_every_inclusion_proof_is_the_defined_one_and_verifies(size: int) -> Non
     store = HashStore(_leaves(40))
     for index in range(size):
         proof = inclusion_proof(store.node, index, size)
-        assert proof == _naive_path(index, leaves) == inclusion_proof_streamed(leaves, index, size)
+        assert proof == _naive_path(index, leaves)
         verify_inclusion(leaves[index], index, size, proof, _naive_root(leaves))
 
 
@@ -155,7 +153,7 @@ def test_every_consistency_proof_is_the_defined_one_and_verifies(new: int) -> No
     store = HashStore(_leaves(40))
     for old in range(1, new + 1):
         proof = consistency_proof(store.node, old, new)
-        assert proof == _naive_subproof(old, leaves, whole=True) == consistency_proof_streamed(leaves, old, new)
+        assert proof == _naive_subproof(old, leaves, whole=True)
         verify_consistency(old, new, proof, _naive_root(leaves[:old]), _naive_root(leaves))
 
 
@@ -208,12 +206,6 @@ def test_a_proof_from_the_empty_tree_is_refused() -> None:
     """It would hold for every log, so it proves nothing."""
     with pytest.raises(MalformedError):
         verify_consistency(0, 5, [], EMPTY_ROOT, _naive_root(_leaves(5)))
-
-
-def test_a_log_too_short_for_the_proof_is_said_so() -> None:
-    """The stream must reach as far as the checkpoint does."""
-    with pytest.raises(MalformedError, match="ends at entry 6"):
-        inclusion_proof_streamed(_leaves(6), 2, 9)
 
 
 def test_a_node_that_is_not_complete_is_not_given() -> None:

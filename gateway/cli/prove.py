@@ -22,7 +22,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +35,8 @@ from gateway.errors import EXIT_NO, EXIT_OK, ConfigError, UnavailableError
 from gateway.log.evidence import MAX_ENTRIES, Evidence, write_evidence
 from gateway.log.note import Checkpoint, parse_checkpoint
 from gateway.log.proof import write_proof
-from gateway.log.proving import audit_path, node_sources, proving_hashes
-from gateway.log.selecting import Found, find_readings, first_covering, with_definitions
+from gateway.log.proving import audit_path, node_sources, present, proving_hashes
+from gateway.log.selecting import Found, find_readings, with_definitions
 from gateway.log.times import FILE, WallTimes
 from gateway.log.view import LogView
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from gateway.app import App
 
 _NEWEST, _FIRST = "newest", "first"
+_RUN = 256
 
 
 def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -96,11 +99,10 @@ def run(args: argparse.Namespace, app: App) -> int:
         if not chosen:
             return EXIT_NO
     _require_signed(chosen, job)
-    checkpoint = _checkpoint(args.checkpoint, chosen[-1], job)
     if seq is not None and not args.evidence:
-        data, report = _proof(seq, checkpoint, job)
+        data, report = _proof(seq, args.checkpoint, job)
     else:
-        data, report = _evidence(chosen, checkpoint, job)
+        data, report = _evidence(chosen, args.checkpoint, job)
     return _write(args, data, report)
 
 
@@ -137,6 +139,8 @@ def _window(args: argparse.Namespace, job: _Job) -> list[int]:
     window = window_of(args.since, args.until)
     print(f"window: wall time {window}", file=sys.stderr)
     found = _search(args.meter, window, job)
+    if minimum := job.view.pruned().minimum_index:
+        print(f"left out: what was pruned below entry {minimum}; the archive has it", file=sys.stderr)
     whose = "any meter" if args.meter is None else f"meter {args.meter!r}"
     if not found.seqs:
         others = f"; the meters met there: {', '.join(sorted(found.meters))}" if found.meters else ""
@@ -151,12 +155,16 @@ def _window(args: argparse.Namespace, job: _Job) -> list[int]:
 
 def _search(meter: str | None, window: Window, job: _Job) -> Found:
     view = job.view
-    times = WallTimes(job.directory / FILE, next(node_sources(view)), view.entries)
+    times = WallTimes(job.directory / FILE, next(node_sources(view)), partial(_left, view))
     with Progress("searching", view.size) as progress:
         stretches = times.may_hold(window.low, window.high, view.size, progress)
         found = find_readings(view, stretches, window.low, window.high, meter, MAX_ENTRIES)
     times.keep()
     return found
+
+
+def _left(view: LogView, start: int, stop: int) -> Iterator[bytes]:
+    return (data for _, data in present(view, start, stop))
 
 
 def _require_signed(chosen: list[int], job: _Job) -> None:
@@ -176,7 +184,7 @@ def _require_signed(chosen: list[int], job: _Job) -> None:
 
 
 def _checkpoint(which: str, last: int, job: _Job) -> Checkpoint:
-    note = first_covering(job.directory, last) if which == _FIRST else None
+    note = job.view.first_checkpoint(last) if which == _FIRST else None
     return parse_checkpoint(note or job.view.newest_checkpoint or b"")
 
 
@@ -190,15 +198,18 @@ class _Report:
     size: int
 
 
-def _proof(seq: int, checkpoint: Checkpoint, job: _Job) -> tuple[bytes, _Report]:
-    entry = next(job.view.entries(seq, seq + 1))
+def _proof(seq: int, which: str, job: _Job) -> tuple[bytes, _Report]:
+    # From the run of 256 on that it is in: the hashes beside it come from its neighbours, which then stand ready.
+    *_, entry = job.view.entries(seq - seq % _RUN, seq + 1)
+    checkpoint = _checkpoint(which, seq, job)
     hashes = _hashes({seq: entry}, checkpoint, job)
     data = write_proof(seq, entry, audit_path(hashes, seq, checkpoint.size), checkpoint.note)
     return data, _Report(form="tlog-proof", entries=1, hashes=len(hashes), size=checkpoint.size)
 
 
-def _evidence(chosen: list[int], checkpoint: Checkpoint, job: _Job) -> tuple[bytes, _Report]:
+def _evidence(chosen: list[int], which: str, job: _Job) -> tuple[bytes, _Report]:
     entries = with_definitions(job.view, chosen)
+    checkpoint = _checkpoint(which, chosen[-1], job)
     hashes = _hashes(entries, checkpoint, job)
     data = write_evidence(Evidence(entries=entries, hashes=tuple(hashes), note=checkpoint.note))
     return data, _Report(form="evidence", entries=len(entries), hashes=len(hashes), size=checkpoint.size)

@@ -8,39 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from gateway.errors import MalformedError, TamperError
+from gateway.errors import PrunedError, TamperError
 from gateway.log.evidence import evidence_hashes, evidence_root
 from gateway.log.note import Checkpoint
-from gateway.log.tree import Frontier, NodeSource, inclusion_ranges, leaf_hash
+from gateway.log.tree import NodeSource, inclusion_ranges, leaf_hash
 from gateway.log.view import LogView
-
-#: Yields the entries from the first seq up to the second.
-Read = Callable[[int, int], Iterable[bytes]]
-
-
-def entry_nodes(read: Read, progress: Callable[[int], None] = lambda _done: None) -> NodeSource:
-    """Subtree hashes from the entries alone: each costs the reading of all entries under it.
-
-    *progress* is told how many entries were read.
-    """
-    done = 0
-
-    def node(level: int, index: int) -> bytes:
-        nonlocal done
-        tree = Frontier()
-        tree.extend(map(leaf_hash, read(index << level, (index + 1) << level)))
-        if tree.size != 1 << level:
-            raise MalformedError(f"the log ends at entry {(index << level) + tree.size}, where a proof needs more")
-        done += tree.size
-        progress(done)
-        return tree.root()
-
-    return node
 
 
 def node_sources(view: LogView, progress: Callable[[int], None] = lambda _done: None) -> Iterator[NodeSource]:
-    """Where the hashes of a log's subtrees come from, best first; the last one believes nothing but the entries."""
-    yield entry_nodes(view.entries, progress)
+    """Where the hashes of a log's subtrees come from, best first; the last one believes nothing but the entries.
+
+    *progress* is told how many entries the hashes asked for so far stand for.
+    """
+    for believe in (True, False):
+        yield _counted(view.nodes(believe=believe).node, progress)
+
+
+def _counted(node: NodeSource, progress: Callable[[int], None]) -> NodeSource:
+    done = 0
+
+    def counted(level: int, index: int) -> bytes:
+        nonlocal done
+        found = node(level, index)
+        done += 1 << level
+        progress(done)
+        return found
+
+    return counted
+
+
+def present(view: LogView, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+    """(seq, entry) from *start* up to *stop*, but for those that were pruned."""
+    while start < stop:
+        try:
+            for data in view.entries(start, stop):
+                yield start, data
+                start += 1
+        except PrunedError as error:
+            start = error.next_seq
+        else:
+            return
 
 
 def proving_hashes(sources: Iterable[NodeSource], entries: Mapping[int, bytes], checkpoint: Checkpoint) -> list[bytes]:

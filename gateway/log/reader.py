@@ -95,20 +95,22 @@ class SegmentReader:
         return found
 
     def _collect(self, segment: int, start: int, count: int, max_bytes: int) -> list[bytes]:
-        place = self._places.pop(start, None)
-        seq, offset = (start, place[1]) if place and place[0] == segment else (segment, 0)
+        seq, offset = self._nearest(start, segment)
+        began = offset
         found: list[bytes] = []
         with (self._directory / segment_name(segment)).open("rb", buffering=0) as file:
             try:
                 for kind, payload, end in _frames_from(file.fileno(), offset):
-                    offset = end
                     if kind == ENTRY:
+                        if seq == start:
+                            began = offset
                         seq += 1
                         if seq > start:
                             found.append(payload)
                             max_bytes -= len(payload)
                     elif kind == CHECKPOINT:
                         self._remember(payload)
+                    offset = end
                     # Looked at here, not in the loop's head: what follows may be half written by an append.
                     if len(found) == count or (found and max_bytes <= 0):
                         break
@@ -116,8 +118,43 @@ class SegmentReader:
                 # What stands before the deviation is sound; who reads on from there meets it first.
                 if not found:
                     raise TamperError(f"{segment_name(segment)}: {error}", seq=seq) from error
+        # The beginning too: whoever proves an entry reads its neighbours next.
+        self._keep_place(start, segment, began)
         self._keep_place(start + len(found), segment, offset)
         return found
+
+    def _nearest(self, seq: int, segment: int) -> tuple[int, int]:
+        """(seq, offset) of the nearest known place of that segment at or before entry *seq*."""
+        known = [(at, offset) for at, (name, offset) in self._places.items() if name == segment and at <= seq]
+        return max(known, default=(segment, 0))
+
+    def first_checkpoint(self, seq: int) -> bytes | None:
+        """The first stored checkpoint that covers entry *seq*; None when none does. Raises as ``read``."""
+        try:
+            for pack in self.packs:
+                covering = (
+                    [note for _, note in pack.notes() if note_size(note) > seq] if pack.footer.end_seq > seq else []
+                )
+                if covering:
+                    return min(covering, key=note_size)
+            for segment in self._starts[max(bisect.bisect_right(self._starts, seq) - 1, 0) :]:
+                note = self._first_note(segment, seq)
+                if note is not None:
+                    return note
+        except OSError as error:
+            raise LogUnavailable(f"the log in {self._directory} cannot be read: {error.strerror}") from error
+        return None
+
+    def _first_note(self, segment: int, seq: int) -> bytes | None:
+        # A checkpoint stands behind the entries that it covers, in the same segment or in a later one.
+        with (self._directory / segment_name(segment)).open("rb", buffering=0) as file:
+            try:
+                for kind, payload, _ in _frames_from(file.fileno(), self._nearest(seq, segment)[1]):
+                    if kind == CHECKPOINT and note_size(payload) > seq:
+                        return payload
+            except FrameError as error:
+                raise TamperError(f"{segment_name(segment)}: {error}", seq=seq) from error
+        return None
 
     def _keep_place(self, seq: int, segment: int, offset: int) -> None:
         self._places[seq] = (segment, offset)

@@ -1,16 +1,13 @@
-"""Chooses entries of a log to be proved: a meter's readings in a window, their definitions, a checkpoint over them."""
+"""Chooses entries of a log to be proved: a meter's readings in a window, and their definitions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gateway.errors import ConfigError, TamperError
 from gateway.log.entry import Kind, parse
-from gateway.log.frame import FrameError
-from gateway.log.reader import note_size
-from gateway.log.scan import load, segment_name, segment_starts
+from gateway.log.proving import present
 from gateway.log.times import wall_ms_of
 from gateway.log.view import LogView
 
@@ -42,7 +39,7 @@ def find_readings(
     """
     found = Found()
     for start, stop in stretches:
-        for seq, data in enumerate(view.entries(start, stop), start):
+        for seq, data in present(view, start, stop):
             # The kind is the third byte of every entry: most others need not be looked at.
             if data[_KIND_AT] != _READING or not since_ms <= wall_ms_of(data) < until_ms:
                 continue
@@ -85,20 +82,3 @@ def _runs(seqs: Sequence[int]) -> Iterable[tuple[int, int]]:
             start = seq
         previous = seq
     yield start, previous + 1
-
-
-def first_covering(directory: Path, seq: int) -> bytes | None:
-    """The first stored checkpoint over entry *seq*; None when none is stored. Raises TamperError, OSError."""
-    starts = segment_starts(directory)
-    for index, start in enumerate(starts):
-        # A checkpoint stands behind the entries that it covers, in the same segment or in a later one.
-        if index + 1 < len(starts) and starts[index + 1] <= seq:
-            continue
-        try:
-            contents = load(directory / segment_name(start))
-        except FrameError as error:
-            raise TamperError(f"{segment_name(start)}: {error}", seq=start) from error
-        covering = [note for _, note in contents.notes if note_size(note) > seq]
-        if covering:
-            return min(covering, key=note_size)
-    return None

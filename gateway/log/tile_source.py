@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gateway.errors import TamperError
 from gateway.log.note import Checkpoint
-from gateway.log.proving import Read
 from gateway.log.tiles import ENTRIES, WIDTH, encode_bundle, tile_path
 from gateway.log.tree import NodeSource, leaf_hash, left_size, node_hash, range_root
+
+#: Yields the entries from the first seq up to the second. Raises PrunedError where they were removed.
+Read = Callable[[int, int], Iterable[bytes]]
 
 _LOG_WIDTH = 8
 _PATH = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([0-9]{1,3}))?")
@@ -34,7 +36,8 @@ class TileSource:
     def file(self, name: str, checkpoint: Checkpoint) -> bytes | None:
         """The file ``tile/…`` as the log of *checkpoint* has it; None where it has none of that name.
 
-        Raises TamperError where the log does not lead to the checkpoint, LogUnavailable where it cannot be read.
+        Raises TamperError where the log does not lead to the checkpoint, PrunedError for what was removed,
+        LogUnavailable where it cannot be read.
         """
         found = parse_tile_path(name)
         if found is None:

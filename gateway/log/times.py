@@ -42,7 +42,7 @@ _MAX_FILE = 64 << 20
 
 #: Smallest and largest wall time of a block, Unix milliseconds.
 Bounds = tuple[int, int]
-#: The entries from the first seq up to the second.
+#: The entries from the first seq up to the second, without those that were pruned.
 Read = Callable[[int, int], Iterable[bytes]]
 
 
@@ -79,7 +79,8 @@ class WallTimes:
         key = self._node(self._level, index)
         if key not in self._known:
             times = [wall_ms_of(data) for data in self._read(index << self._level, (index + 1) << self._level)]
-            self._known[key] = (min(times), max(times))
+            # Of a block that was pruned, what is left counts, and nothing may be.
+            self._known[key] = (min(times, default=HIGHEST), max(times, default=LOWEST))
             self._new = True
         return self._known[key]
 

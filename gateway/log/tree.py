@@ -11,7 +11,7 @@ the sibling of the leaf first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from itertools import islice
 
@@ -125,7 +125,7 @@ class Frontier:
 
 
 class HashStore:
-    """All hashes of complete subtrees, in memory: 64 bytes per leaf; inclusion_proof_streamed() keeps none."""
+    """All hashes of complete subtrees, in memory: 64 bytes per leaf."""
 
     def __init__(self, leaves: Iterable[bytes] = ()) -> None:
         self._levels: list[bytearray] = [bytearray()]
@@ -234,31 +234,6 @@ def inclusion_proof(node: NodeSource, index: int, size: int) -> list[bytes]:
 def consistency_proof(node: NodeSource, old: int, new: int) -> list[bytes]:
     """Proof that the tree of *new* leaves extends that of *old* (RFC 9162 section 2.1.4.1)."""
     return [range_root(node, *bounds) for bounds in consistency_ranges(old, new)]
-
-
-def inclusion_proof_streamed(leaves: Iterable[bytes], index: int, size: int) -> list[bytes]:
-    """The same as inclusion_proof, from one pass over the leaf hashes; memory does not grow with the log."""
-    return _stream_roots(iter(leaves), inclusion_ranges(index, size))
-
-
-def consistency_proof_streamed(leaves: Iterable[bytes], old: int, new: int) -> list[bytes]:
-    """The same as consistency_proof, from one pass over the leaf hashes; memory does not grow with the log."""
-    return _stream_roots(iter(leaves), consistency_ranges(old, new))
-
-
-def _stream_roots(leaves: Iterator[bytes], ranges: list[tuple[int, int]]) -> list[bytes]:
-    roots, position = {}, 0
-    for start, end in sorted(ranges):
-        # The leaves before the range belong to no hash of the proof.
-        for _ in islice(leaves, start - position):
-            pass
-        frontier = Frontier()
-        frontier.extend(islice(leaves, end - start))
-        if frontier.size != end - start:
-            raise MalformedError(f"the log ends at entry {start + frontier.size}, where a proof needs {end}")
-        roots[start, end] = frontier.root()
-        position = end
-    return [roots[bounds] for bounds in ranges]
 
 
 def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:

@@ -84,6 +84,10 @@ class LogView:
             seq=seq,
         )
 
+    def first_checkpoint(self, seq: int) -> bytes | None:
+        """The first stored checkpoint that covers entry *seq*; None when none does."""
+        return self._reader.first_checkpoint(seq)
+
     def root(self, size: int) -> bytes:
         """The root over the first *size* entries, from all of them that are there."""
         tree = Frontier()
