@@ -65,6 +65,8 @@ class Poller:
         self._writer = writer
         self._clock = clock
         self._changed = changed
+        #: Readings become concealed entries.
+        self.conceal = False
         self._check = CounterCheck(meter.description.points, known)
         self._definition_seq: int | None = None
         self._outage: _Outage | None = None
@@ -115,7 +117,11 @@ class Poller:
         else:
             self._turn(ONLINE, "")
         try:
-            appended = self._writer.append(Kind.READING, reading_body(self._define(), reading), reading.moment)
+            body = reading_body(self._define(), reading)
+            if self.conceal:
+                appended = self._writer.conceal(self._meter.description, body, reading.moment)
+            else:
+                appended = self._writer.append(Kind.READING, body, reading.moment)
         except LogUnavailable as error:
             self._writer.lost(self.health.name, reading.moment, str(error))
             return

@@ -32,7 +32,11 @@ from gateway.config.world import World
 T = TypeVar("T")
 
 KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels")
-LOG_KEYS = {"commit": ("seconds", "entries"), "checkpoint": ("seconds", "entries"), "retain": ("days", "free_mb")}
+LOG_KEYS = {
+    "commit": ("seconds", "entries"),
+    "checkpoint": ("seconds", "entries"),
+    "retain": ("days", "free_mb", "fields_days"),
+}
 _LOG_EXAMPLES = {
     "commit": "{seconds: 10, entries: 64}",
     "checkpoint": "{seconds: 60, entries: 256}",
@@ -102,6 +106,7 @@ def _log(top: Section, problems: Problems) -> LogConfig:
         Section(section.node(key), section.place(key), problems, keys, _LOG_EXAMPLES[key])
         for key, keys in LOG_KEYS.items()
     )
+    days = retain.either("days", kinds.RETAIN_DAYS, 400)
     return LogConfig(
         commit=CommitConfig(
             ms=commit.either("seconds", kinds.COMMIT_SECONDS, 10_000),
@@ -112,8 +117,9 @@ def _log(top: Section, problems: Problems) -> LogConfig:
             entries=checkpoint.either("entries", kinds.CHECKPOINT_ENTRIES, 256),
         ),
         retain=RetainConfig(
-            days=retain.either("days", kinds.RETAIN_DAYS, 400),
+            days=days,
             free_mb=retain.either("free_mb", kinds.MEGABYTES, 200),
+            fields_days=retain.either("fields_days", kinds.RETAIN_DAYS, days),
         ),
     )
 

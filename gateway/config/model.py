@@ -99,6 +99,8 @@ class RetainConfig:
     days: int
     #: ``free_mb``: an alarm is raised when less is free on the disk, in megabytes, 1 to 1000000, default 200.
     free_mb: int
+    #: ``fields_days``: how old the fields of concealed readings get before they are erased, 1 to 36500; default *days*.
+    fields_days: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +160,8 @@ class MeterConfig:
     every_ms: int
     #: ``points``: names of the points to read; None (left out) reads those that the model marks as default.
     points: tuple[str, ...] | None
+    #: ``conceal``: true keeps the values out of the log, which then holds a root over salted fields; default false.
+    conceal: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,8 @@ _log = logging.getLogger(__name__)
 NOT_CONFIRMED = bytes(32)
 #: Code of the event that a clean stop writes last.
 SHUTDOWN = "shutdown"
-_READING = Kind.READING
+#: What may not use the space that is kept for alarms.
+_READINGS = frozenset((Kind.READING, Kind.CONCEALED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +110,21 @@ class Log:
                 body=body,
             )
             leaf = leaf_hash(data)
-            segments.append(data, leaf, vital=vital or kind is not _READING)
+            segments.append(data, leaf, vital=vital or kind not in _READINGS)
         return Appended(seq, leaf, data)
+
+    def append_at(self, kind: Kind, body_of: Callable[[int], list[Any]], moment: Moment) -> Appended:
+        """As ``append``, of the body that *body_of* makes of the entry's seq."""
+        # The lock is held until the entry is written: the seq is its own.
+        with self._lock:
+            return self.append(kind, body_of(self.size), moment)
+
+    def before_sync(self, call: Callable[[], None]) -> None:
+        """Has each commit call *call* before it syncs: so what an entry relies on is durable ahead of the entry.
+
+        It blocks and does not raise.
+        """
+        self._segments.before_sync = call
 
     def event(self, code: str, severity: int, subject: str, text: str) -> Appended:
         """Appends an event entry."""

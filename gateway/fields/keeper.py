@@ -1,0 +1,134 @@
+"""The running gateway's part in erasing fields: what was asked for, and what has become too old.
+
+Nothing is erased by a clock that nobody vouches for: fields that are too old wait until the wall clock is known to be
+right, since an erasure by a wrong date could not be taken back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.errors import LogUnavailable, MalformedError
+from gateway.fields import requests
+from gateway.fields.erase import Erased, erase, files_of
+from gateway.fields.files import epoch_directories
+from gateway.fields.store import FieldStore
+from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind
+from gateway.reading import Clock
+from gateway.show import rfc3339
+from gateway.task import Progress
+from gateway.writer import Writer
+
+_log = logging.getLogger(__name__)
+#: How often requests are looked for, and old fields.
+LOOK_S = 2.0
+AGE_S = 3600.0
+DAY_MS = 86_400_000
+#: What an event says behind the figures.
+HONESTLY = "zeroes were written over them; flash may keep old blocks until it needs them"
+
+
+class FieldKeeper:
+    """Erases fields under *state_dir*; *days* tells how old they may get."""
+
+    def __init__(
+        self, state_dir: Path, store: FieldStore, writer: Writer, clock: Clock, days: Callable[[], int]
+    ) -> None:
+        self._state_dir = state_dir
+        self._store = store
+        self._writer = writer
+        self._clock = clock
+        self._days = days
+        self._erased_until_ms = 0
+        #: Requests that failed in this run.
+        self._failed: set[Path] = set()
+
+    async def run(self, progress: Progress) -> None:
+        """Looks for requests and for old fields until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        due_s = 0.0
+        while True:
+            for path in requests.pending(self._state_dir):
+                if path not in self._failed:
+                    await self.fulfil(path)
+            if loop.time() >= due_s:
+                await self.erase_old()
+                due_s = loop.time() + AGE_S
+            progress.mark()
+            await asyncio.sleep(LOOK_S)
+
+    async def fulfil(self, path: Path) -> None:
+        """Takes a request as far as it goes; what cannot be done now is tried again at the next look."""
+        try:
+            request = requests.read(path)
+            if request.state == requests.LOGGED:
+                return
+            if request.state != requests.DONE:
+                # A crash from here on leaves a request that is begun, and erases again.
+                request = request.begun()
+                requests.write(path, request)
+                request = request.done(await self._erase(request.meter, request.until_ms, patient=True))
+                requests.write(path, request)
+            # A crash from here on leaves one that is done, and says so again.
+            if await self._say(request):
+                requests.write(path, request.logged())
+        except FileNotFoundError:
+            _log.info("%s was withdrawn", path)
+        except (OSError, MalformedError) as error:
+            self._failed.add(path)
+            self._writer.event("fields-not-erased", ALARM, str(path), f"{error}; it is tried again at the next start")
+
+    async def _erase(self, meter: str | None, until_ms: int, *, patient: bool) -> Erased:
+        def work() -> Erased:
+            past = [path for path in epoch_directories(self._state_dir) if path != self._store.directory]
+            return erase([*map(files_of, past), self._store.roll()], meter, until_ms, patient=patient)
+
+        return await asyncio.to_thread(work)
+
+    async def _say(self, request: requests.Request) -> bool:
+        """Whether an event that says what was erased is durable."""
+        body = ["fields-erased", INFORMATION, request.meter or "all meters", said(request)[:1000]]
+        try:
+            self._writer.append(Kind.EVENT, body, urgent=True)
+        except LogUnavailable as error:
+            _log.error("that fields were erased could not be logged yet: %s", error)
+            return False
+        return await self._writer.commit()
+
+    async def erase_old(self) -> None:
+        """Erases what is older than it may get, counted in whole days so that there is one event a day."""
+        now = self._clock()
+        if now.quality == "U":
+            return
+        until_ms = (now.wall_ms // DAY_MS - self._days()) * DAY_MS
+        if until_ms == self._erased_until_ms:
+            return
+        try:
+            erased = await self._erase(None, until_ms, patient=False)
+        except OSError as error:
+            self._writer.event("fields-not-erased", ALARM, str(self._state_dir), str(error))
+            return
+        self._erased_until_ms = until_ms
+        if erased.count:
+            await self._say(requests.Request(meter=None, until_ms=until_ms).done(erased))
+
+
+def begin(state_dir: Path, writer: Writer, clock: Clock, days: Callable[[], int]) -> FieldKeeper:
+    """Opens the fields of the writer's log, and lets it conceal readings."""
+    store = FieldStore(state_dir, writer.log.origin)
+    store.resume(writer.log.size)
+    for fault in store.prepare():
+        writer.event("fields-broken", WARNING, "fields", fault)
+    writer.use_fields(store)
+    return FieldKeeper(state_dir, store, writer, clock, days)
+
+
+def said(request: requests.Request) -> str:
+    """What an event says of a request that is done."""
+    where = f", from entry {request.from_seq} to {request.to_seq}," if request.count else ""
+    before = " (after an erasure that was interrupted)" if request.again else ""
+    what = f"the fields of {request.count} readings{where} before {rfc3339(request.until_ms)} were erased{before}"
+    return f"{what}; {HONESTLY}"
