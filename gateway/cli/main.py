@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "verify": "gateway.cli.verify",
     "key": "gateway.cli.key",
     "channel": "gateway.cli.channel",
+    "fields": "gateway.cli.fields",
     "simulate": "gateway.cli.simulate",
 }
 

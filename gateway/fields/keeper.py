@@ -7,10 +7,12 @@ right, since an erasure by a wrong date could not be taken back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway import durable
 from gateway.errors import LogUnavailable, MalformedError
 from gateway.fields import requests
 from gateway.fields.erase import Erased, erase, files_of
@@ -50,6 +52,7 @@ class FieldKeeper:
         """Looks for requests and for old fields until it is cancelled."""
         loop = asyncio.get_running_loop()
         due_s = 0.0
+        self._tidy()
         while True:
             for path in requests.pending(self._state_dir):
                 if path not in self._failed:
@@ -59,6 +62,15 @@ class FieldKeeper:
                 due_s = loop.time() + AGE_S
             progress.mark()
             await asyncio.sleep(LOOK_S)
+
+    def _tidy(self) -> None:
+        """Removes requests that are settled and that nobody waits for any more."""
+        # Made by the gateway, so that it may write there whoever asks.
+        durable.make_directory(requests.directory_of(self._state_dir))
+        for path in requests.pending(self._state_dir):
+            with contextlib.suppress(MalformedError):
+                if requests.read(path).state == requests.LOGGED:
+                    path.unlink(missing_ok=True)
 
     async def fulfil(self, path: Path) -> None:
         """Takes a request as far as it goes; what cannot be done now is tried again at the next look."""
