@@ -103,12 +103,19 @@ class Poller:
         self.health.polls += 1
         try:
             reading = await self._meter.read()
-        except (MeterUnavailable, MeterProtocolError) as error:
-            self._fail(str(error).removeprefix(f"{self.health.name}: "))
+        except MeterProtocolError as error:
+            # Such an error may quote a reply; of a concealed meter no register may reach the log or a channel.
+            self._fail("a reply that cannot be used" if self.conceal else self._without_name(error))
+            return
+        except MeterUnavailable as error:
+            self._fail(self._without_name(error))
             return
         reading = self._check.check(reading)
         self.last = reading
         self._record(reading)
+
+    def _without_name(self, error: Exception) -> str:
+        return str(error).removeprefix(f"{self.health.name}: ")
 
     def _record(self, reading: Reading) -> None:
         self._record_outage()

@@ -68,6 +68,7 @@ BODIES: dict[Kind, Any] = {
     Kind.GAP: st.tuples(texts, numbers, numbers, numbers, texts),
     Kind.RECOVERY: st.tuples(texts, numbers, numbers, hashes, texts, texts),
     Kind.BEACON: st.tuples(texts, st.binary(max_size=40)),
+    Kind.CONCEALED: st.tuples(naturals, st.integers(1, 1024), hashes),
 }
 
 
