@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 from gateway import durable
@@ -17,8 +18,10 @@ from gateway.errors import LogUnavailable, MalformedError
 from gateway.fields import requests
 from gateway.fields.erase import Erased, erase, files_of
 from gateway.fields.files import epoch_directories
+from gateway.fields.reader import FieldReader
 from gateway.fields.store import FieldStore
-from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind
+from gateway.history import LOOK_BACK, describe
+from gateway.log.entry import ALARM, INFORMATION, WARNING, Entry, Kind
 from gateway.reading import Clock
 from gateway.show import rfc3339
 from gateway.task import Progress
@@ -29,6 +32,10 @@ _log = logging.getLogger(__name__)
 LOOK_S = 2.0
 AGE_S = 3600.0
 DAY_MS = 86_400_000
+#: Entries that a start writes.
+BESIDE = 16
+#: Code of the event that names an erasure.
+ERASED = "fields-erased"
 #: What an event says behind the figures.
 HONESTLY = "zeroes were written over them; flash may keep old blocks until it needs them"
 
@@ -102,7 +109,7 @@ class FieldKeeper:
 
     async def _say(self, request: requests.Request) -> bool:
         """Whether an event that says what was erased is durable."""
-        body = ["fields-erased", INFORMATION, request.meter or "all meters", said(request)[:1000]]
+        body = [ERASED, INFORMATION, request.meter or "all meters", said(request)[:1000]]
         try:
             self._writer.append(Kind.EVENT, body, urgent=True)
         except LogUnavailable as error:
@@ -132,10 +139,36 @@ def begin(state_dir: Path, writer: Writer, clock: Clock, days: Callable[[], int]
     """Opens the fields of the writer's log, and lets it conceal readings."""
     store = FieldStore(state_dir, writer.log.origin)
     store.resume(writer.log.size)
-    for fault in store.prepare():
+    faults = store.prepare()
+    lost = _lost(state_dir, writer)
+    if lost:
+        which = f"{len(lost)} entries from {lost[0]} to {lost[-1]}"
+        faults.append(f"{which} were not confirmed when the power went: they have survived it, their fields have not")
+    for fault in faults:
         writer.event("fields-broken", WARNING, "fields", fault)
     writer.use_fields(store)
     return FieldKeeper(state_dir, store, writer, clock, days)
+
+
+def _lost(state_dir: Path, writer: Writer) -> list[int]:
+    """Concealed entries of the last run without their fields: not confirmed by the disk, and kept by it all the same.
+
+    None after a clean stop, and none of before an erasure, of which nobody can tell what it has taken.
+    """
+    log = writer.log
+    #: No more than two commits can have been under way.
+    window = min(2 * writer.policy.commit_entries + BESIDE, LOOK_BACK)
+    newest: list[Entry] = []
+    boots = 0
+    for entry in reversed(log.last_entries(window)):
+        # The first one met is this start's own, and says how the run before it has ended.
+        boots += entry.kind is Kind.BOOT
+        ended = boots > 1 or (boots == 1 and entry.kind is Kind.BOOT and entry.body[2] != "unclean")
+        if ended or (entry.kind is Kind.EVENT and entry.body[0] == ERASED):
+            break
+        newest.insert(0, entry)
+    reader = FieldReader.of_log(state_dir / "log", log.origin)
+    return reader.missing(newest, cache(partial(describe, log)))
 
 
 def said(request: requests.Request) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from gateway.errors import MalformedError
 from gateway.fields.files import epoch_directory, file_name, file_starts, load
 from gateway.fields.record import Record, decode_record, seq_of
-from gateway.log.entry import Entry
+from gateway.log.entry import Entry, Kind
 from gateway.reading import MeterDescription
 
 
@@ -46,12 +47,17 @@ class FieldReader:
     def _why_not(self) -> str:
         if self._fault:
             return f"fields cannot be read: {file_name(self._start)}: {self._fault}"
-        return "fields erased" if self._directory.is_dir() else "fields not here"
+        return "fields erased or lost" if self._directory.is_dir() else "fields not here"
 
     def body(self, entry: Entry, meter: MeterDescription | None) -> list[Any] | str:
         """Body of the reading that the concealed *entry* stands for, or why it cannot be told."""
         found = self.record(entry, meter)
         return found if isinstance(found, str) else found.body
+
+    def missing(self, entries: Iterable[Entry], meter_of: Callable[[int], MeterDescription | None]) -> list[int]:
+        """Seqs of the concealed ones among *entries* whose fields are not there."""
+        concealed = [entry for entry in entries if entry.kind is Kind.CONCEALED]
+        return [entry.seq for entry in concealed if isinstance(self.record(entry, meter_of(entry.body[0])), str)]
 
     def _find(self, seq: int) -> Record | None:
         start = self._file_of(seq)

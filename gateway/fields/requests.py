@@ -26,7 +26,7 @@ from gateway.fields.erase import Erased
 
 DIRECTORY = "erase"
 WANTED, BEGUN, DONE, LOGGED = "wanted", "begun", "done", "logged"
-_STATES = (WANTED, BEGUN, DONE, LOGGED)
+STATES = (WANTED, BEGUN, DONE, LOGGED)
 _MAX_BYTES = 4096
 
 
@@ -86,7 +86,7 @@ def read(path: Path) -> Request:
         raise MalformedError(f"{path}: no request to erase fields: {error}") from error
     numbers = (request.until_ms, request.count, request.from_seq, request.to_seq)
     sound = (request.meter is None or type(request.meter) is str) and type(request.again) is bool
-    if not sound or request.state not in _STATES or not all(type(number) is int for number in numbers):
+    if not sound or request.state not in STATES or not all(type(number) is int for number in numbers):
         raise MalformedError(f"{path}: no request to erase fields: an item of another type; remove the file")
     return request
 
