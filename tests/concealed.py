@@ -8,6 +8,7 @@ from typing import Any
 from gateway.fields.store import FieldStore
 from gateway.log.entry import NO_PREV, Entry, Kind, decode, definition_body, encode
 from gateway.log.fields import concealed_body, make_fields
+from gateway.log.log import Log
 from gateway.reading import MeterDescription, Moment, PointSpec
 from tests.log_dir import ORIGIN, Station
 
@@ -45,7 +46,7 @@ class ConcealingStation(Station):
 
     file_bytes = 16 * 1024
 
-    def start(self) -> Any:
+    def start(self) -> Log:
         log = super().start()
         self.store = FieldStore(self.state, log.origin, file_bytes=self.file_bytes)
         self.store.resume(log.size)
