@@ -47,6 +47,60 @@ def station(tmp_path: Path) -> ConcealingStation:
     return made
 
 
+def test_a_full_file_is_packed_and_its_blocks_are_the_next_file(station: ConcealingStation) -> None:
+    """Small commits leave much padding; the packed file has none, and not a byte of it is left in the spare."""
+    station.conceal()
+    first = station.fields / file_name(file_starts(station.fields)[0])
+    inode = first.stat().st_ino
+    while len(file_starts(station.fields)) < 2:
+        station.conceal()
+        station.log.commit()
+    before = load(first)
+    assert first.stat().st_size == station.file_bytes
+    station.store.prepare()
+    assert load(first).records == before.records
+    assert first.stat().st_size < station.file_bytes
+    spare = station.fields / "spare"
+    assert spare.stat().st_ino == inode
+    assert spare.read_bytes() == bytes(station.file_bytes)
+    assert all_there(station)
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_packing_that_is_cut_short_at_any_step_loses_nothing(
+    station: ConcealingStation, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """The disk fails at each call in turn; the next packing, or the next start, tidies up."""
+    while len(file_starts(station.fields)) < 2:
+        station.conceal()
+        station.log.commit()
+    left = [step]
+
+    def counted(owner: object, name: str) -> None:
+        real = getattr(owner, name)
+
+        def call(*arguments: object, **rest: object) -> object:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(errno.EIO, "cut short")
+            return real(*arguments, **rest)
+
+        monkeypatch.setattr(owner, name, call)
+
+    for owner, name in ((os, "link"), (os, "pwrite"), (os, "fsync"), (Path, "rename"), (Path, "unlink"), (os, "open")):
+        counted(owner, name)
+    station.store.prepare()
+    monkeypatch.undo()
+    assert all_there(station)
+    again = ConcealingStation(station.state)
+    again.start()
+    again.conceal(100)
+    again.log.commit()
+    again.store.prepare()
+    assert all_there(again)
+    assert {path.suffix for path in again.fields.iterdir()} <= {".fields", ""}
+
+
 def test_nothing_is_made_where_nothing_is_concealed(tmp_path: Path) -> None:
     """No directory, no file; and a commit costs no sync more."""
     station = Station(tmp_path)
@@ -191,10 +245,34 @@ def cut_at_random(station: ConcealingStation, seed: int) -> tuple[ConcealingStat
             station = cut(station, disks, rng, excused)
         if not disks and station.fields.exists():
             station.log.commit()
-            disks = [Disk(station.directory), Disk(station.fields)]
+            disks = [Disk(station.directory), FieldDisk(station.fields)]
         for disk in disks:
             disk.confirmed() if what in ("commit", "sign") and not careless(station, disk) else disk.wrote()
     return station, excused
+
+
+class FieldDisk(Disk):
+    """A disk that knows which files were replaced as a whole, durably: no old sector of them can come back."""
+
+    def __init__(self, directory: Path) -> None:
+        self._inodes: dict[str, int] = {}
+        super().__init__(directory)
+
+    def wrote(self) -> None:
+        known = self._inodes
+        self._note()
+        for name, inode in self._inodes.items():
+            if name.endswith(".fields") and known.get(name, inode) != inode:
+                for files in self.versions:
+                    files[name] = (self.directory / name).read_bytes()
+        super().wrote()
+
+    def confirmed(self) -> None:
+        self._note()
+        super().confirmed()
+
+    def _note(self) -> None:
+        self._inodes = {path.name: path.stat().st_ino for path in self.directory.iterdir()}
 
 
 def careless(station: ConcealingStation, disk: Disk) -> bool:
@@ -491,15 +569,24 @@ def test_keeping_and_syncing_at_the_same_time_loses_nothing(station: ConcealingS
 
 
 def test_an_overwritten_file_holds_zeroes_and_has_no_name(tmp_path: Path) -> None:
-    """Seen through a second name of the same file: no byte of the old content is left in it."""
+    """Seen through a descriptor that was open before: no byte of the old content is left in it."""
     for replace in (False, True):
-        path, witness = tmp_path / "file", tmp_path / f"witness {replace}"
+        path = tmp_path / "file"
         path.write_bytes(b"load profile" * 10_000)
-        os.link(path, witness)
-        if replace:
-            durable.replace_overwriting(path, b"what stays")
-            assert path.read_bytes() == b"what stays"
-        else:
-            durable.overwrite(path)
-            assert not path.exists()
-        assert witness.read_bytes() == bytes(120_000)
+        with path.open("rb") as witness:
+            if replace:
+                durable.replace_overwriting(path, b"what stays")
+                assert path.read_bytes() == b"what stays"
+            else:
+                durable.overwrite(path)
+                assert not path.exists()
+            assert witness.read() == bytes(120_000)
+
+
+def test_overwriting_spares_what_has_another_name(tmp_path: Path) -> None:
+    """A crash may leave a second name of a file that is in use; the name goes, the file stays."""
+    (tmp_path / "file").write_bytes(b"in use")
+    os.link(tmp_path / "file", tmp_path / "leftover")
+    durable.overwrite(tmp_path / "leftover")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"in use"

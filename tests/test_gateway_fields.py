@@ -226,7 +226,7 @@ def test_a_kill_costs_no_field_and_a_restart_remembers_the_counters(tmp_path: Pa
 
 @pytest.mark.parametrize("conceal", [True, False])
 def test_no_value_of_a_concealed_meter_leaves_the_board(tmp_path: Path, conceal: bool) -> None:
-    """A subscriber to every topic, and what a far side stores: roots only. An open meter is found by the same search."""
+    """A subscriber to all topics, and what a far side stores: roots only. The same search finds an open meter."""
     with ExitStack() as stack:
         server = stack.enter_context(LibmodbusServer(contents=SERVED.contents))
         broker = stack.enter_context(Broker(tmp_path / "broker"))

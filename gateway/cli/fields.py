@@ -30,8 +30,8 @@ from gateway.errors import (
 )
 from gateway.fields import requests
 from gateway.fields.bundle import MAX_BUNDLE, MAX_READINGS, Proved, verify_bundle, write_bundle
-from gateway.fields.erase import erase, files_of
-from gateway.fields.files import epoch_directories
+from gateway.fields.erase import erase
+from gateway.fields.files import epoch_directories, files_of
 from gateway.fields.keeper import said
 from gateway.fields.reader import FieldReader
 from gateway.fields.record import Record

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gateway import durable
 from gateway.errors import MalformedError
-from gateway.fields.files import Contents, file_bytes, file_name, file_starts, load
+from gateway.fields.files import Contents, file_bytes, load
 from gateway.fields.record import Record, decode_record
 
 
@@ -30,11 +30,6 @@ class Erased:
         """One more."""
         lowest = seq if self.from_seq < 0 else min(self.from_seq, seq)
         return Erased(count=self.count + 1, from_seq=lowest, to_seq=max(self.to_seq, seq))
-
-
-def files_of(directory: Path) -> list[Path]:
-    """The files in *directory*, oldest first."""
-    return [directory / file_name(start) for start in file_starts(directory)]
 
 
 def erase(groups: Iterable[list[Path]], meter: str | None, until_ms: int, *, patient: bool = True) -> Erased:

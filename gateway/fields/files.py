@@ -8,6 +8,7 @@ in ``fields/epoch-N/`` of the state directory, one directory for each epoch of t
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,10 @@ import cbor2
 
 from gateway.errors import MalformedError
 from gateway.log.fields import load_canonical
-from gateway.log.frame import ENTRY, HEADER, MAX_PAYLOAD, FrameError, block_end, encode_frame, frames
+from gateway.log.frame import BLOCK, ENTRY, HEADER, MAX_PAYLOAD, FrameError, block_end, encode_frame, frames
 
 VERSION = 1
+_LOOKS = 3
 DIRECTORY = "fields"
 _NAME = re.compile(r"(\d{20})\.fields")
 _EPOCH = re.compile(r".*/epoch-([1-9][0-9]{0,8})")
@@ -32,9 +34,19 @@ def header_frame(origin: str) -> bytes:
 
 
 def file_bytes(origin: str, records: list[bytes]) -> bytes:
-    """A whole file of these records' bytes, without room for more."""
-    body = b"".join(encode_frame(ENTRY, data) for data in records)
-    return header_frame(origin) + body.ljust(block_end(len(body)), b"\0")
+    """A whole file of these records' bytes, without room for more.
+
+    A record does not go beyond a block unless it must: so a broken block costs what is in it, as in a file of commits.
+    """
+    parts, offset = [header_frame(origin)], 0
+    for frame in (encode_frame(ENTRY, data) for data in records):
+        room = -offset % BLOCK
+        if room < len(frame):
+            parts.append(bytes(room))
+            offset += room
+        parts.append(frame)
+        offset += len(frame)
+    return b"".join([*parts, bytes(-offset % BLOCK)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +63,17 @@ class Contents:
 
 def load(path: Path) -> Contents:
     """All records of a file that can be read, also those behind a deviation. Raises OSError."""
-    data = path.read_bytes()
+    for _ in range(_LOOKS):
+        with path.open("rb") as file:
+            data, inode = file.read(), os.fstat(file.fileno()).st_ino
+        contents = _contents(data)
+        # A file that was replaced meanwhile may have been read half overwritten.
+        if not contents.fault or path.stat().st_ino == inode:
+            break
+    return contents
+
+
+def _contents(data: bytes) -> Contents:
     origin, fault, end, offset = "", "", 0, 0
     records: list[bytes] = []
     while offset < len(data):
@@ -66,7 +88,7 @@ def load(path: Path) -> Contents:
             fault = fault or str(error)
             # Each commit begins a block: what was confirmed behind the deviation is found again there.
             offset = block_end(max(error.offset, end) + 1)
-    return Contents(origin=origin, records=records, end=end, fault=fault if origin else fault or "it has no header")
+    return Contents(origin=origin, records=records, end=end, fault=fault or ("" if origin else "it has no header"))
 
 
 def _origin(payload: bytes) -> str:
@@ -91,6 +113,11 @@ def file_starts(directory: Path) -> list[int]:
     if not directory.is_dir():
         return []
     return sorted(int(match[1]) for path in directory.iterdir() if (match := _NAME.fullmatch(path.name)))
+
+
+def files_of(directory: Path) -> list[Path]:
+    """The files in *directory*, oldest first, and then what of broken ones was put aside."""
+    return [*(directory / file_name(start) for start in file_starts(directory)), *sorted(directory.glob("*.broken*"))]
 
 
 def epoch_directory(state_dir: Path, origin: str) -> Path:

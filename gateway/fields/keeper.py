@@ -16,8 +16,8 @@ from pathlib import Path
 from gateway import durable
 from gateway.errors import LogUnavailable, MalformedError
 from gateway.fields import requests
-from gateway.fields.erase import Erased, erase, files_of
-from gateway.fields.files import epoch_directories
+from gateway.fields.erase import Erased, erase
+from gateway.fields.files import epoch_directories, files_of
 from gateway.fields.reader import FieldReader
 from gateway.fields.store import FieldStore
 from gateway.history import LOOK_BACK, describe
@@ -103,7 +103,9 @@ class FieldKeeper:
     async def _erase(self, meter: str | None, until_ms: int, *, patient: bool) -> Erased:
         def work() -> Erased:
             past = [path for path in epoch_directories(self._state_dir) if path != self._store.directory]
-            return erase([*map(files_of, past), self._store.roll()], meter, until_ms, patient=patient)
+            # Nobody writes files anew at the same time: what is erased would come back.
+            with self._store.rewriting:
+                return erase([*map(files_of, past), self._store.roll()], meter, until_ms, patient=patient)
 
         return await asyncio.to_thread(work)
 

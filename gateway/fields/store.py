@@ -9,7 +9,8 @@ The order, as ``gateway.writer`` runs it; each step waits for the one before::
 
 A crash after the first step leaves a record without an entry, which nobody looks for and the next start passes over;
 a crash after any other leaves an entry with its record. Files are preallocated and padded like the log's segments, so
-that a commit costs one more block and one more fdatasync(2), and nothing where no concealed entry is pending.
+that a commit costs one more block and one more fdatasync(2), and nothing where no concealed entry is pending. A full
+file is written anew without the padding, and its blocks, overwritten with zeroes, become the next file.
 
 A file that the disk refused is given up, as a segment is. Its records that no sync has confirmed are written again
 into a new one; where that fails too, the log goes on and an alarm says whose fields are in doubt.
@@ -34,10 +35,11 @@ from gateway.fields.files import (
     file_bytes,
     file_name,
     file_starts,
-    header_frame,
+    files_of,
     load,
 )
 from gateway.fields.record import Record, encode_record
+from gateway.fields.supply import Supply
 from gateway.log.fields import SEED_BYTES, concealed_body
 from gateway.log.frame import ENTRY, block_end, encode_frame
 from gateway.reading import MeterDescription, Moment
@@ -48,7 +50,6 @@ FILE_BYTES = 512 * 1024
 #: Newest files that a killed process may have left without syncing them.
 _UNSYNCED_FILES = 4
 _MAX_FAULTS = 8
-_SPARE = "spare"
 
 
 def settle(state_dir: Path) -> None:
@@ -80,16 +81,18 @@ class FieldStore:
         self.directory = epoch_directory(state_dir, origin)
         self._faults: list[str] = []
         self._origin = origin
-        self._file_bytes = file_bytes
-        self._spare = self.directory / _SPARE
+        self._supply = Supply(self.directory, origin, file_bytes)
+        #: Held by whoever writes files anew.
+        self.rewriting = threading.Lock()
         self._lock = threading.Lock()
         self._syncing = threading.Lock()
-        self._sparing = threading.Lock()
         self._fd = -1
         self._offset = self._capacity = 0
-        #: Descriptors of full files that the next sync takes.
+        self._path = self.directory
+        #: Descriptors of full files that the next sync takes, and paths of those to be packed then.
         self._full: list[int] = []
-        self._names_dirty = self._failed = self._disk_full = False
+        self._packable: list[Path] = []
+        self._names_dirty = self._failed = False
         #: (seq, frame) of what no sync has confirmed.
         self._pending: list[tuple[int, bytes]] = []
 
@@ -101,28 +104,20 @@ class FieldStore:
         if not self.directory.is_dir():
             return
         try:
-            self._tidy(log_size)
+            self._supply.tidy(log_size)
             starts = file_starts(self.directory)
             if starts:
                 self._go_on(self.directory / file_name(starts[-1]))
         except OSError as error:
             self._fault(f"{self.directory} cannot be read: {error.strerror}; new fields go to a new file")
 
-    def _tidy(self, log_size: int) -> None:
-        """Removes what a crash left unfinished, and files of which no record can have an entry."""
-        for leftover in [*self.directory.glob(".*.tmp"), self._spare]:
-            leftover.unlink(missing_ok=True)
-        # Entries from log_size on were lost in a power cut: their seqs will be given again.
-        for start in [start for start in file_starts(self.directory) if start >= log_size]:
-            durable.overwrite(self.directory / file_name(start))
-
     def _go_on(self, path: Path) -> None:
         contents = load(path)
         if contents.fault or contents.origin != self._origin:
             self._cut(path, contents)
-        elif path.stat().st_size >= self._file_bytes:
-            self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            self._capacity, self._offset = self._file_bytes, block_end(contents.end)
+        elif path.stat().st_size >= self._supply.file_bytes:
+            self._fd, self._path = os.open(path, os.O_RDWR | os.O_CLOEXEC), path
+            self._capacity, self._offset = self._supply.file_bytes, block_end(contents.end)
 
     def _cut(self, path: Path, contents: Contents) -> None:
         """Leaves of a broken file what can be read; what was torn off was confirmed to nobody."""
@@ -165,33 +160,17 @@ class FieldStore:
 
     def _begin(self, first_seq: int) -> None:
         """Begins a new file. The old one stays to be synced by the next ``sync``."""
-        self._make_spare(patient=False)
-        head = header_frame(self._origin)
-        fd = os.open(self._spare, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            durable.write_all(fd, head, 0)
-            # A file of that name can hold only records whose seqs are given again now, or that are pending.
-            self._spare.rename(self.directory / file_name(first_seq))
-        except OSError:
-            os.close(fd)
-            raise
-        self._full += [self._fd] if self._fd >= 0 else []
-        self._fd, self._offset, self._capacity = fd, len(head), self._file_bytes
+        fd, path, offset = self._supply.begin(first_seq)
+        self._leave()
+        self._fd, self._path, self._offset, self._capacity = fd, path, offset, self._supply.file_bytes
         self._names_dirty = True
 
-    def _make_spare(self, *, patient: bool) -> None:
-        with self._sparing:
-            if self._spare.exists():
-                return
-            if self._disk_full and not patient:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            try:
-                durable.make_directory(self.directory, 0o700)
-                os.close(durable.preallocate_unnamed(self._spare, b"", self._file_bytes))
-            except OSError:
-                self._disk_full = True
-                raise
-            self._disk_full = False
+    def _leave(self) -> None:
+        """Nothing is added to the present file any more."""
+        if self._fd >= 0:
+            self._full.append(self._fd)
+            self._packable.append(self._path)
+        self._fd = -1
 
     def prepare(self) -> list[str]:
         """Makes the next file ready, so that no append waits for it; only where one is in use. Blocks on the disk.
@@ -200,13 +179,26 @@ class FieldStore:
         """
         if self._failed:
             self.sync()
-        if self._fd >= 0 or self._disk_full:
-            # Without room for it, the append that needs it says so.
-            with contextlib.suppress(OSError):
-                self._make_spare(patient=True)
+        # Without room, files stay as they are, and the append that needs a new one says so.
+        with contextlib.suppress(OSError):
+            self._pack()
+            if self._fd >= 0 or self._supply.disk_full:
+                self._supply.prepare()
         with self._lock:
             faults, self._faults = self._faults, []
         return faults
+
+    def _pack(self) -> None:
+        if not self._packable or not self.rewriting.acquire(blocking=False):
+            return
+        try:
+            with self._lock:
+                # What is not synced yet can wait.
+                paths, self._packable = ([], self._packable) if self._full else (self._packable, [])
+            for path in paths:
+                self._supply.pack(path)
+        finally:
+            self.rewriting.release()
 
     def sync(self) -> None:
         """On return the records kept before are durable, or a fault says that they may not be. Blocks on the disk."""
@@ -242,12 +234,12 @@ class FieldStore:
         if error is not None:
             self._fault(f"the disk did not confirm fields: {error.strerror}; they were written again, elsewhere")
         _close([*files, *self._full, self._fd])
-        self._full, self._fd, self._failed = [], -1, False
+        self._full, self._packable, self._fd, self._failed = [], [], -1, False
         pending, self._pending = self._pending, []
         if not pending:
             return
         try:
-            self._spare.unlink(missing_ok=True)
+            self._supply.drop()
             self._begin(pending[0][0])
             durable.write_all(self._fd, b"".join(frame for _, frame in pending), self._offset)
             durable.sync_file(self._fd)
@@ -261,16 +253,15 @@ class FieldStore:
     def roll(self) -> list[Path]:
         """The files so far, oldest first; their records are durable, and none is written to again. Blocks."""
         with self._lock:
-            self._full += [self._fd] if self._fd >= 0 else []
-            self._fd = -1
-            starts = file_starts(self.directory)
+            self._leave()
+            files = files_of(self.directory)
         self.sync()
         with self._lock:
             # Without anything pending nothing was left for the sync to do, nor to close.
             if not self._pending:
                 _close(self._full)
                 self._full = []
-        return [self.directory / file_name(start) for start in starts]
+        return files
 
     def _fault(self, text: str) -> None:
         if text not in self._faults and len(self._faults) < _MAX_FAULTS:
