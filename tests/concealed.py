@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gateway.fields.reader import FieldReader
 from gateway.fields.store import FieldStore
 from gateway.log.entry import NO_PREV, Entry, Kind, decode, definition_body, encode
 from gateway.log.fields import concealed_body, make_fields
 from gateway.log.log import Log
 from gateway.reading import MeterDescription, Moment, PointSpec
-from tests.log_dir import ORIGIN, Station
+from tests.log_dir import Station
 
 NAMES = ("import_total", "export_total", "power_total", "voltage_l1")
 METER = MeterDescription(
@@ -55,11 +56,11 @@ class ConcealingStation(Station):
         self.definition = log.append(Kind.DEFINITION, definition_body(METER)).seq
         return log
 
-    def conceal(self, count: int = 1, points: int = 0) -> None:
+    def conceal(self, count: int = 1) -> None:
         """Appends so many concealed readings of different values."""
         for _ in range(count):
             moment = self.clock()
-            point = [0, self.log.size.to_bytes(4, "big") + bytes(points), self.log.size, -1]
+            point = [0, self.log.size.to_bytes(4, "big"), self.log.size, -1]
             body = [self.definition, [], [point] * len(METER.points)]
             self.log.append_at(Kind.CONCEALED, lambda seq, m=moment, b=body: self.store.keep(seq, METER, m, b), moment)
 
@@ -69,4 +70,16 @@ class ConcealingStation(Station):
         return self.state / "fields" / "epoch-1"
 
 
-__all__ = ["BODY", "ENTRY", "FIELDS", "METER", "MOMENT", "NAMES", "ORIGIN", "SEED", "ConcealingStation", "entry_of"]
+def found(station: ConcealingStation) -> dict[int, object]:
+    """Per concealed entry that is durable: its own seq where the fields are there, else the reason."""
+    reader = FieldReader.of_log(station.directory, station.log.origin)
+    entries = [decode(data) for data in station.entries()]
+    return {entry.seq: _value(reader.body(entry, METER)) for entry in entries if entry.kind is Kind.CONCEALED}
+
+
+def _value(body: object) -> object:
+    return body[2][0][2] if isinstance(body, list) else body
+
+
+def all_there(station: ConcealingStation) -> bool:
+    return all(seq == value for seq, value in found(station).items())

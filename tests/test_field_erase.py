@@ -21,8 +21,7 @@ from gateway.fields.requests import BEGUN, DONE, LOGGED, Request
 from gateway.log.entry import Kind, decode
 from gateway.reading import Moment
 from gateway.writer import Policy, Writer
-from tests.concealed import BODY, METER, MOMENT, ConcealingStation
-from tests.test_field_store import found
+from tests.concealed import BODY, METER, MOMENT, ConcealingStation, found
 
 POLICY = Policy(commit_ms=10_000, commit_entries=64, checkpoint_ms=10_000, checkpoint_entries=64)
 

@@ -252,3 +252,22 @@ def test_no_value_of_a_concealed_meter_leaves_the_board(tmp_path: Path, conceal:
     assert len(telling) >= 4
     assert {raw in seen for raw in telling} == {not conceal}
     assert not any(value.encode() in seen for value, _ in VALUES.values() if len(value) > 4)
+
+
+def test_a_reload_conceals_a_meter_and_opens_it_again(gateway: RunningGateway) -> None:
+    """What was written before stays as it was."""
+    open_text = gateway.config.read_text()
+    rest = open_text.split("\n", 2)[2]
+    gateway.write_config(rest.replace("conceal: true", "conceal: false"))
+    gateway.reload()
+    size = gateway.status()["log"]["size"]
+    gateway.wait_size(size + 10)
+    gateway.write_config(rest)
+    gateway.reload()
+    gateway.wait_size(gateway.status()["log"]["size"] + 10)
+    assert gateway.stop() == 0
+    flat = [entry for kind in ("concealed", "reading") for entry in shown(gateway, kind) if entry["meter"] == "flat"]
+    kinds = [entry["kind"] for entry in sorted(flat, key=lambda entry: entry["seq"])]
+    changes = [kind for kind, before in zip(kinds, ["", *kinds], strict=False) if kind != before]
+    assert changes in (["concealed", "reading", "concealed"], ["reading", "concealed"])
+    assert all(entry["points"] for entry in flat)

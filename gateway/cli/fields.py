@@ -92,6 +92,8 @@ def _seqs(text: str) -> range:
     first, dash, last = text.partition("-")
     if not first.isdecimal() or not (last or first).isdecimal() or (dash and not last):
         raise argparse.ArgumentTypeError(f"{text!r} is no entry number or range such as 100-200")
+    if int(last or first) < int(first):
+        raise argparse.ArgumentTypeError(f"{text!r} runs backwards; write the lower entry number first")
     return range(int(first), int(last or first) + 1)
 
 

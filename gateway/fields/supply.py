@@ -34,11 +34,16 @@ class Supply:
     def tidy(self, log_size: int) -> None:
         """Removes what a crash left unfinished, and files of which no record can have an entry. Raises OSError."""
         for leftover in [*self.directory.glob(".*.tmp"), *self.directory.glob(_SPARE + "*")]:
-            # A spare whose renaming a power cut has undone holds records.
-            durable.overwrite(leftover)
+            if leftover != self._spare or not self._is_ready():
+                durable.overwrite(leftover)
         # Entries from log_size on were lost in a power cut: their seqs will be given again.
         for start in [start for start in file_starts(self.directory) if start >= log_size]:
             durable.overwrite(self.directory / file_name(start))
+
+    def _is_ready(self) -> bool:
+        """Whether the spare is whole and empty: one whose renaming a power cut has undone holds records."""
+        data = self._spare.read_bytes()
+        return len(data) >= self.file_bytes and data.count(0) == len(data)
 
     def begin(self, first_seq: int) -> tuple[int, Path, int]:
         """Makes the file that begins with *first_seq*; returns its descriptor, path, and where records begin.
