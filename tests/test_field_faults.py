@@ -93,6 +93,30 @@ def test_a_disk_that_does_not_confirm_the_records_gets_them_in_another_file(
     assert len(found(station)) == 15
 
 
+def test_what_is_appended_while_the_logs_own_sync_fails_has_its_fields_first_too(
+    station: ConcealingStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log writes all that is unconfirmed into a new segment at once: more than the commit had set out with."""
+    station.conceal()
+    real, order = os.fdatasync, []
+
+    def fails_once(fd: int) -> None:
+        suffix = Path(os.readlink(f"/proc/self/fd/{fd}")).suffix
+        order.append(suffix)
+        if order.count(".seg") == 1 and suffix == ".seg":
+            station.conceal()
+            raise OSError(errno.EIO, "Input/output error")
+        real(fd)
+
+    size = station.log.size
+    monkeypatch.setattr(os, "fdatasync", fails_once)
+    assert station.log.commit() > size
+    assert order[:4] == [".fields", ".seg", ".fields", ".seg"]
+    monkeypatch.undo()
+    assert all_there(station)
+    assert len(found(station)) == 2
+
+
 def test_a_disk_that_confirms_nothing_keeps_no_other_entry_waiting(
     station: ConcealingStation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from gateway import durable
-from gateway.errors import LogUnavailable, MalformedError
+from gateway.errors import LogUnavailable, MalformedError, TamperError, UnavailableError
 from gateway.fields import requests
 from gateway.fields.erase import Erased, erase
 from gateway.fields.files import epoch_directories, files_of
@@ -61,9 +61,8 @@ class FieldKeeper:
         due_s = 0.0
         self._tidy()
         while True:
-            for path in requests.pending(self._state_dir):
-                if path not in self._failed:
-                    await self.fulfil(path)
+            for path in self._requests():
+                await self.fulfil(path)
             if loop.time() >= due_s:
                 await self.erase_old()
                 due_s = loop.time() + AGE_S
@@ -72,12 +71,20 @@ class FieldKeeper:
 
     def _tidy(self) -> None:
         """Removes requests that are settled and that nobody waits for any more."""
-        # Made by the gateway, so that it may write there whoever asks.
-        durable.make_directory(requests.directory_of(self._state_dir))
-        for path in requests.pending(self._state_dir):
-            with contextlib.suppress(MalformedError):
+        try:
+            # Made by the gateway, so that it may write there whoever asks.
+            durable.make_directory(requests.directory_of(self._state_dir))
+        except OSError as error:
+            _log.error("nobody can ask for an erasure: %s: %s", error.filename, error.strerror)
+        for path in self._requests():
+            with contextlib.suppress(MalformedError, OSError):
                 if requests.read(path).state == requests.LOGGED:
                     path.unlink(missing_ok=True)
+
+    def _requests(self) -> list[Path]:
+        with contextlib.suppress(OSError):
+            return [path for path in requests.pending(self._state_dir) if path not in self._failed]
+        return []
 
     async def fulfil(self, path: Path) -> None:
         """Takes a request as far as it goes; what cannot be done now is tried again at the next look."""
@@ -141,8 +148,10 @@ def begin(state_dir: Path, writer: Writer, clock: Clock, days: Callable[[], int]
     """Opens the fields of the writer's log, and lets it conceal readings."""
     store = FieldStore(state_dir, writer.log.origin)
     store.resume(writer.log.size)
-    faults = store.prepare()
-    lost = _lost(state_dir, writer)
+    faults, lost = store.prepare(), []
+    # A log that cannot be read is an alarm of its own, see ``gateway.service``.
+    with contextlib.suppress(TamperError, UnavailableError):
+        lost = _lost(state_dir, writer)
     if lost:
         which = f"{len(lost)} entries from {lost[0]} to {lost[-1]}"
         faults.append(f"{which} were not confirmed when the power went: they have survived it, their fields have not")

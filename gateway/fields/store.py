@@ -57,13 +57,13 @@ def settle(state_dir: Path) -> None:
 
     To be called before the log is opened, which confirms the entries that the same process wrote.
     """
-    for directory in epoch_directories(state_dir):
-        try:
+    try:
+        for directory in epoch_directories(state_dir):
             for start in file_starts(directory)[-_UNSYNCED_FILES:]:
                 _settle(directory / file_name(start))
             durable.sync_directory(directory)
-        except OSError as error:
-            _log.error("fields in %s may not be durable: %s", directory, error.strerror)
+    except OSError as error:
+        _log.error("fields in %s may not be durable: %s", state_dir, error)
 
 
 def _settle(path: Path) -> None:
