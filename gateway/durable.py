@@ -226,3 +226,54 @@ def _parse_slot(block: bytes) -> tuple[int, bytes] | None:
     if magic != _SLOT_MAGIC or len(payload) != length or zlib.crc32(body) != checksum:
         return None
     return generation, payload
+
+
+def overwrite(path: Path) -> None:
+    """On return no name leads to the bytes of *path*, durably, and zeroes stand where the file system kept them.
+
+    That is all that a file system which writes in place can be asked for: flash keeps old blocks until it needs them.
+    A crash leaves *path* as it was, or partly zeroes, or gone. Bytes that have another name stay under that one.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_nlink == 1:
+            _fill_with_zeroes(fd)
+    finally:
+        os.close(fd)
+    path.unlink()
+    sync_directory(path.parent)
+
+
+def replace_overwriting(path: Path, data: bytes, zeroed: Path | None = None) -> None:
+    """As ``write_atomically``, and zeroes stand where the old content was kept; see ``overwrite``.
+
+    Owner and mode stay. The file that is all zeroes now stays under the name *zeroed*, if one is given. A crash leaves
+    the old content, or all of *data*; then the old blocks may not be zeroes yet.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        old = os.fstat(fd)
+        if zeroed is not None:
+            os.link(path, zeroed)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.unlink(missing_ok=True)
+        new = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(new, old.st_mode & 0o777)
+            os.fchown(new, old.st_uid, old.st_gid)
+            write_all(new, data, 0)
+            os.fsync(new)
+        finally:
+            os.close(new)
+        temporary.rename(path)
+        sync_directory(path.parent)
+        _fill_with_zeroes(fd)
+    finally:
+        os.close(fd)
+
+
+def _fill_with_zeroes(fd: int) -> None:
+    size = os.fstat(fd).st_size
+    for offset in range(0, size, len(_ZEROES)):
+        write_all(fd, _ZEROES[: min(len(_ZEROES), size - offset)], offset)
+    os.fsync(fd)

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from gateway.errors import TamperError
 from gateway.log.entry import Entry, Kind, decode, description, points_of
 from gateway.log.log import Log
 from gateway.reading import MeterDescription, Scaled
+
+if TYPE_CHECKING:
+    from gateway.fields.reader import FieldReader
 
 #: Newest entries that are looked at.
 LOOK_BACK = 512
 SHA256_BYTES = 32
 
 
-def last_values(log: Log) -> dict[str, dict[str, Scaled]]:
-    """Newest values by meter and point, as far as the newest entries hold them. Raises TamperError, LogUnavailable."""
+def last_values(log: Log, fields: FieldReader | None = None) -> dict[str, dict[str, Scaled]]:
+    """Newest values by meter and point, as far as the newest entries, and *fields* for concealed ones, hold them.
+
+    Raises TamperError, LogUnavailable.
+    """
     known: dict[str, dict[str, Scaled]] = {}
     described: dict[int, MeterDescription | None] = {}
-    for entry in log.last_entries(LOOK_BACK):
-        if entry.kind is not Kind.READING:
+    for entry in reversed(log.last_entries(LOOK_BACK)):
+        if entry.kind not in (Kind.READING, Kind.CONCEALED):
             continue
         seq = entry.body[0]
         if seq not in described:
             described[seq] = describe(log, seq)
         meter = described[seq]
-        if meter is not None:
-            known.setdefault(meter.name, {}).update(values(meter, entry))
+        if meter is None:
+            continue
+        newer = known.setdefault(meter.name, {})
+        # To look up what an entry stands for costs more than to read it.
+        if any(point.name not in newer for point in meter.points):
+            known[meter.name] = values(meter, _reading(entry, meter, fields)) | newer
     return known
+
+
+def _reading(entry: Entry, meter: MeterDescription, fields: FieldReader | None) -> list[Any]:
+    """The body of the reading that *entry* is or stands for; one without points where that is not at hand."""
+    if entry.kind is Kind.READING:
+        return entry.body
+    found = fields.body(entry, meter) if fields is not None else ""
+    return [entry.body[0], [], []] if isinstance(found, str) else found
 
 
 def describe(log: Log, seq: int) -> MeterDescription | None:
@@ -38,9 +58,9 @@ def describe(log: Log, seq: int) -> MeterDescription | None:
     return description(entry.body) if entry is not None and entry.kind is Kind.DEFINITION else None
 
 
-def values(meter: MeterDescription, entry: Entry) -> dict[str, Scaled]:
-    """Values by point name of a reading entry."""
-    points = zip(meter.points, points_of(entry.body), strict=False)
+def values(meter: MeterDescription, body: list[Any]) -> dict[str, Scaled]:
+    """Values by point name of a reading's *body*."""
+    points = zip(meter.points, points_of(body), strict=False)
     return {spec.name: point.value for spec, point in points if point.value is not None}
 
 

@@ -65,6 +65,8 @@ class Poller:
         self._writer = writer
         self._clock = clock
         self._changed = changed
+        #: Readings become concealed entries.
+        self.conceal = False
         self._check = CounterCheck(meter.description.points, known)
         self._definition_seq: int | None = None
         self._outage: _Outage | None = None
@@ -101,12 +103,19 @@ class Poller:
         self.health.polls += 1
         try:
             reading = await self._meter.read()
-        except (MeterUnavailable, MeterProtocolError) as error:
-            self._fail(str(error).removeprefix(f"{self.health.name}: "))
+        except MeterProtocolError as error:
+            # Such an error may quote a reply; of a concealed meter no register may reach the log or a channel.
+            self._fail("a reply that cannot be used" if self.conceal else self._without_name(error))
+            return
+        except MeterUnavailable as error:
+            self._fail(self._without_name(error))
             return
         reading = self._check.check(reading)
         self.last = reading
         self._record(reading)
+
+    def _without_name(self, error: Exception) -> str:
+        return str(error).removeprefix(f"{self.health.name}: ")
 
     def _record(self, reading: Reading) -> None:
         self._record_outage()
@@ -115,7 +124,11 @@ class Poller:
         else:
             self._turn(ONLINE, "")
         try:
-            appended = self._writer.append(Kind.READING, reading_body(self._define(), reading), reading.moment)
+            body = reading_body(self._define(), reading)
+            if self.conceal:
+                appended = self._writer.conceal(self._meter.description, body, reading.moment)
+            else:
+                appended = self._writer.append(Kind.READING, body, reading.moment)
         except LogUnavailable as error:
             self._writer.lost(self.health.name, reading.moment, str(error))
             return

@@ -21,6 +21,7 @@ from gateway import describe, durable, memory, notify, retained, status
 from gateway.clock import boot_id
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, TamperError, UnavailableError
+from gateway.fields import late as fields
 from gateway.history import digest_of, last_values
 from gateway.keeper import KeyKeeper
 from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind
@@ -108,12 +109,14 @@ class Gateway:
         config = self.config
         self._state = State(config.state_dir / "state.json")
         self._keeper.open(first_start=not (config.state_dir / "log").exists())
+        fields.settle(config.state_dir)
         self._open_log(config)
         policy = policy_of(config.log)
         self._writer = Writer(self._logbook, self._keeper, policy, self._clock, self._wake)
         if self._state.recovered:
             self._writer.event("state-lost", WARNING, "state.json", self._state.recovered)
         self._note_config()
+        self._use_fields(config)
         self._supervisor.start("commit", self._writer.run_commits, limit_s=WRITER_LIMIT_S)
         self._supervisor.start("checkpoint", self._writer.run_checkpoints, limit_s=WRITER_LIMIT_S)
         self._supervisor.start("clock", lambda _progress: watch_clock(self._clock, self._writer))
@@ -170,9 +173,14 @@ class Gateway:
             # A disk that takes nothing keeps no meter from being read; the next start notes the config.
             _log.error("the config could not be noted: %s", error)
 
+    def _use_fields(self, config: Config) -> None:
+        erasing = fields.begin(config, self._writer, self._clock, lambda: self.config.log.retain.fields_days)
+        if erasing is not None:
+            self._supervisor.start("fields", erasing)
+
     def _last_values(self) -> dict[str, dict[str, Scaled]]:
         try:
-            return last_values(self._logbook)
+            return last_values(self._logbook, fields.reader(self.config.state_dir, self._writer))
         except (TamperError, UnavailableError) as error:
             self._writer.event("log-changed", ALARM, self._logbook.origin, str(error))
             return {}
@@ -180,6 +188,7 @@ class Gateway:
     async def _start_parts(self, config: Config, buses: Sequence[Bus], sinks: Sequence[Sink]) -> None:
         known = self._last_values()
         periods = {meter.name: meter.every_ms for meter in config.meters}
+        concealed = {meter.name for meter in config.meters if meter.conceal}
         self._buses = buses
         self._outboxes = [
             Outbox(self._logbook, sink, self._state, will=self._status("offline"), retained=self._retained(config))
@@ -190,6 +199,7 @@ class Gateway:
         for meter in (meter for bus in buses for meter in bus.meters):
             name = meter.description.name
             poller = Poller(meter, periods[name], self._writer, self._clock, self._meter_changed, known.get(name))
+            poller.conceal = name in concealed
             self.pollers.append(poller)
             limit_s = POLL_LIMIT_S + periods[name] / 1000
             self._supervisor.start(f"meter {name}", poller.run, limit_s=limit_s)
@@ -234,6 +244,7 @@ class Gateway:
             self.config = config
             self._writer.policy = policy_of(config.log)
             self._note_config()
+            self._use_fields(config)
             await self._start_parts(config, buses, sinks)
             self._writer.event("config-taken", INFORMATION, str(config.path), f"{len(self.pollers)} meters")
         memory.settle()
@@ -242,7 +253,7 @@ class Gateway:
     async def _stop(self) -> None:
         await self._supervisor.stop("reload")
         await self._stop_parts()
-        await self._supervisor.stop("commit", "checkpoint", "clock", "disk", "retention")
+        await self._supervisor.stop("commit", "checkpoint", "clock", "disk", "fields", "retention")
         # First, so that a fight with the disk that is under way is over before the last entries.
         await self._writer.commit()
         try:

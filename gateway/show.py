@@ -13,6 +13,8 @@ from gateway.reading import MeterDescription, PointReading, PointSpec
 
 #: Finds the meter that a definition entry spells out; None where that entry is not at hand.
 Lookup = Callable[[int], MeterDescription | None]
+#: Finds the body of the reading that a concealed entry stands for, or says why it is not known.
+Reveal = Callable[[Entry, MeterDescription | None], list[Any] | str]
 _SEVERITIES = ("information", "warning", "alarm")
 #: Names of the items of a body, by kind.
 _ITEMS: dict[Kind, tuple[str, ...]] = {
@@ -27,7 +29,13 @@ _ITEMS: dict[Kind, tuple[str, ...]] = {
     Kind.RECOVERY: ("segment", "offset", "length", "sha256", "kept_in", "reason"),
     Kind.BEACON: ("source", "data"),
     Kind.MANIFEST: ("first_seq", "end_seq", "reason", "pack_bytes", "sha256", "bundles"),
+    Kind.CONCEALED: ("definition", "fields", "fields_root"),
 }
+
+
+def nothing_revealed(_entry: Entry, _meter: MeterDescription | None) -> str:
+    """For who has the log only."""
+    return "fields not here"
 
 
 def rfc3339(wall_ms: int) -> str:
@@ -51,8 +59,11 @@ def point_object(spec: PointSpec, point: PointReading) -> dict[str, Any]:
     return found | {"resettable": True} if spec.resettable else found
 
 
-def entry_object(entry: Entry, lookup: Lookup) -> dict[str, Any]:
-    """The JSON object of an entry; a reading's points have the names of its definition entry."""
+def entry_object(entry: Entry, lookup: Lookup, reveal: Reveal = nothing_revealed) -> dict[str, Any]:
+    """The JSON object of an entry; a reading's points have the names of its definition entry.
+
+    A concealed one has ``concealed`` true, and the points that *reveal* finds; or null and why in ``hidden``.
+    """
     found: dict[str, Any] = {
         "seq": entry.seq,
         "kind": entry.kind.text,
@@ -65,25 +76,30 @@ def entry_object(entry: Entry, lookup: Lookup) -> dict[str, Any]:
         "boottime_ns": entry.moment.boottime_ns,
         "bytes": len(entry.data),
     }
-    if entry.kind is not Kind.READING:
+    if entry.kind not in (Kind.READING, Kind.CONCEALED):
         items = zip(_ITEMS[entry.kind], entry.body, strict=True)
         found |= {name: _plain(item) for name, item in items}
         return found | ({"bundles": _bundles(entry.body[5])} if entry.kind is Kind.MANIFEST else {})
     meter = lookup(entry.body[0])
-    points = points_of(entry.body)
+    found |= {"meter": meter.name if meter is not None else None, "definition": entry.body[0]}
+    body: list[Any] | str = entry.body
+    if entry.kind is Kind.CONCEALED:
+        found |= {"concealed": True, "fields": entry.body[1], "fields_root": entry.body[2].hex()}
+        body = reveal(entry, meter)
+    return found | ({"points": None, "hidden": body} if isinstance(body, str) else _points(meter, body))
+
+
+def _points(meter: MeterDescription | None, body: list[Any]) -> dict[str, Any]:
+    points = points_of(body)
     specs = meter.points if meter is not None else _unnamed(len(points))
-    found["meter"] = meter.name if meter is not None else None
-    found["definition"] = entry.body[0]
-    if entry.body[1]:
-        found["meter_time"] = rfc3339(entry.body[1][0])
-    found["points"] = {spec.name: point_object(spec, point) for spec, point in zip(specs, points, strict=False)}
-    return found
+    shown = {spec.name: point_object(spec, point) for spec, point in zip(specs, points, strict=False)}
+    return ({"meter_time": rfc3339(body[1][0])} if body[1] else {}) | {"points": shown}
 
 
-def entry_line(entry: Entry, lookup: Lookup) -> str:
+def entry_line(entry: Entry, lookup: Lookup, reveal: Reveal = nothing_revealed) -> str:
     """The line that people read."""
     head = f"{entry.seq:>8}  {rfc3339(entry.moment.wall_ms)} {entry.moment.quality}  {entry.kind.text:<10}"
-    return f"{head}  {printable(_summary(entry, lookup))}"
+    return f"{head}  {printable(_summary(entry, lookup, reveal))}"
 
 
 def printable(text: str) -> str:
@@ -91,10 +107,12 @@ def printable(text: str) -> str:
     return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
 
 
-def _summary(entry: Entry, lookup: Lookup) -> str:
+def _summary(entry: Entry, lookup: Lookup, reveal: Reveal) -> str:
     body = entry.body
     if entry.kind is Kind.READING:
         return reading_text(entry, lookup)
+    if entry.kind is Kind.CONCEALED:
+        return _concealed_text(entry, lookup(body[0]), reveal)
     if entry.kind is Kind.DEFINITION:
         meter = description(body)
         return f"{meter.name}: {meter.model} at {meter.location}, {len(meter.points)} points"
@@ -110,14 +128,26 @@ def _summary(entry: Entry, lookup: Lookup) -> str:
 
 def reading_text(entry: Entry, lookup: Lookup) -> str:
     """A reading in words: meter, and each point with value and unit or the reason why there is none."""
-    meter, points = lookup(entry.body[0]), points_of(entry.body)
+    return _reading_text(entry.body, lookup(entry.body[0]))
+
+
+def _concealed_text(entry: Entry, meter: MeterDescription | None, reveal: Reveal) -> str:
+    body = reveal(entry, meter)
+    if not isinstance(body, str):
+        return _reading_text(body, meter)
+    name = meter.name if meter else f"definition {entry.body[0]}"
+    return f"{name}: {entry.body[1]} fields concealed under {entry.body[2].hex()}, {body}"
+
+
+def _reading_text(body: list[Any], meter: MeterDescription | None) -> str:
+    points = points_of(body)
     specs = meter.points if meter is not None else _unnamed(len(points))
     words = []
     for spec, point in zip(specs, points, strict=False):
         value = f"{point.value} {spec.unit}".rstrip() if point.value is not None else ""
         status = "" if point.status == 0 else f"({point.status.text})"
         words.append(" ".join(filter(None, (spec.name, value, status))))
-    return f"{meter.name if meter else f'definition {entry.body[0]}'}: {', '.join(words)}"
+    return f"{meter.name if meter else f'definition {body[0]}'}: {', '.join(words)}"
 
 
 def _severity(number: int) -> str:

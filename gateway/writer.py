@@ -26,7 +26,7 @@ from gateway.config.model import LogConfig
 from gateway.errors import LogUnavailable, SignerError
 from gateway.log.entry import ALARM, INFORMATION, Kind
 from gateway.log.log import Appended, Log
-from gateway.reading import Clock, Moment
+from gateway.reading import Clock, MeterDescription, Moment
 from gateway.task import Progress
 
 _log = logging.getLogger(__name__)
@@ -41,6 +41,22 @@ class CheckpointSigner(Protocol):
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
         """The signed note. Blocks. Raises SignerError."""
+
+
+class Fields(Protocol):
+    """Keeps what concealed entries stand for; ``gateway.fields.store.FieldStore`` is one, and says in which order."""
+
+    def keep(self, seq: int, meter: MeterDescription, moment: Moment, body: list[Any]) -> list[Any]:
+        """Writes the fields of the reading *body*; returns the concealed entry's body. Raises LogUnavailable."""
+
+    def sync(self) -> None:
+        """On return the fields kept before are durable, or a fault says that they may not be. Blocks."""
+
+    def prepare(self) -> list[str]:
+        """Makes room for what comes; returns what went wrong since it was called last, in words. Blocks."""
+
+    def close(self) -> None:
+        """Closes the files; nothing is kept any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +99,8 @@ class Writer:
         self.policy = policy
         #: What keeps the log or the key store from working, for status; empty when all is well.
         self.troubles: dict[str, str] = {}
+        #: None while no meter is concealed.
+        self.fields: Fields | None = None
         self._signer = signer
         self._clock = clock
         self._durable = durable
@@ -95,9 +113,29 @@ class Writer:
 
     def append(self, kind: Kind, body: list[Any], moment: Moment | None = None, *, urgent: bool = False) -> Appended:
         """Appends one entry; *urgent* commits at once. Raises LogUnavailable."""
+        return self._append(lambda: self.log.append(kind, body, moment), urgent=urgent)
+
+    def use_fields(self, fields: Fields) -> None:
+        """From here on readings can be concealed."""
+        self.fields = fields
+        self.log.before_sync(fields.sync)
+
+    def conceal(self, meter: MeterDescription, body: list[Any], moment: Moment) -> Appended:
+        """Appends the concealed entry of the reading *body*, whose fields are kept aside. Raises LogUnavailable."""
+        fields = self.fields
+        if fields is None:
+            raise LogUnavailable(f"nothing keeps the fields of {meter.name}")
+
+        def fields_first(seq: int) -> list[Any]:
+            return fields.keep(seq, meter, moment, body)
+
+        # A crash behind it leaves a record without an entry; the commit syncs the record ahead of the entry.
+        return self._append(lambda: self.log.append_at(Kind.CONCEALED, fields_first, moment))
+
+    def _append(self, append: Callable[[], Appended], *, urgent: bool = False) -> Appended:
         try:
             self.settle()
-            appended = self.log.append(kind, body, moment)
+            appended = append()
         except LogUnavailable as error:
             self._trouble("log", str(error))
             self._work.set()
@@ -158,6 +196,9 @@ class Writer:
         self._clear("log")
         if (self._committed_size, self.log.newest_checkpoint) != before:
             self._durable()
+        if self.fields is not None:
+            for fault in await loop.run_in_executor(self._disk, self.fields.prepare):
+                self.event("fields-failure", ALARM, "fields", fault)
         try:
             await loop.run_in_executor(self._disk, self.log.prepare)
         except LogUnavailable as error:
@@ -215,6 +256,8 @@ class Writer:
         """The last commit and the last checkpoint; then the log may be closed."""
         await self.commit()
         await self.checkpoint()
+        if self.fields is not None:
+            self.fields.close()
         self._disk.shutdown(wait=True)
         self._key_store.shutdown(wait=False, cancel_futures=True)
 

@@ -21,7 +21,7 @@ from tests.small_disks import ext4
 DAYS = int(os.environ.get("LAB_DAYS", "400"))
 POINTS = int(os.environ.get("LAB_POINTS", "1"))
 DISK = 4 << 30
-RULE = RetainConfig(days=400, days_min=31, free_mb=200, archive=None)
+RULE = RetainConfig(days=400, days_min=31, free_mb=200, archive=None, fields_days=400)
 RESULT = ROOT / "docs" / "lab-days.md"
 
 

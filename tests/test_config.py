@@ -54,7 +54,7 @@ def test_every_commented_example_can_be_switched_on(tmp_path):
     text = uncommented(EXAMPLE.read_text())
     config = load_text(tmp_path, text, credentials="/run/credentials/meter-gateway.service")
     assert [bus.kind for bus in config.buses] == ["simulator", "serial", "tcp", "rtu_over_tcp"]
-    assert [meter.name for meter in config.meters] == ["main", "heat-pump", "roof", "garage", "workshop"]
+    assert [meter.name for meter in config.meters] == ["main", "heat-pump", "roof", "flat-3", "garage", "workshop"]
     assert [channel.name for channel in config.channels] == ["local", "stick", "house", "utility", "cloud"]
 
 
@@ -66,7 +66,7 @@ def test_the_examples_fit_the_meters_that_are_shipped(tmp_path):
     file.write_text(uncommented(EXAMPLE.read_text()))
     with pytest.raises(ConfigProblems) as caught:
         load(file, catalogue, credentials="/run/credentials/meter-gateway.service")
-    assert [problem.path for problem in caught.value.problems] == ["meters[4].model"]
+    assert [problem.path for problem in caught.value.problems] == ["meters[5].model"]
 
 
 def test_a_minimal_config_has_the_documented_defaults(tmp_path):
@@ -79,7 +79,7 @@ def test_a_minimal_config_has_the_documented_defaults(tmp_path):
     assert config.log == LogConfig(
         commit=CommitConfig(ms=10_000, entries=64),
         checkpoint=CheckpointConfig(ms=60_000, entries=256),
-        retain=RetainConfig(days=400, days_min=31, free_mb=200, archive=None),
+        retain=RetainConfig(days=400, days_min=31, free_mb=200, archive=None, fields_days=400),
     )
     assert (config.buses, config.meters, config.channels) == ((), (), ())
 
@@ -114,14 +114,33 @@ state_dir: state
 buses: [{name: lan, tcp: 192.0.2.20}]
 meters:
   - {name: no, model: eastron-sdm630, bus: lan, unit: 247, every: 0.125, points: [power_total, import_total]}
-  - {name: "2", model: own/workshop.yaml, bus: lan, unit: 1, points: [own_point]}
+  - {name: "2", model: own/workshop.yaml, bus: lan, unit: 1, points: [own_point], conceal: true}
 """
     model = str(tmp_path / "state/own/workshop.yaml")
     points = ("power_total", "import_total")
     assert load_text(tmp_path, text).meters == (
-        MeterConfig(name="no", model="eastron-sdm630", bus="lan", unit=247, every_ms=125, points=points),
-        MeterConfig(name="2", model=model, bus="lan", unit=1, every_ms=10_000, points=("own_point",)),
+        MeterConfig(name="no", model="eastron-sdm630", bus="lan", unit=247, every_ms=125, points=points, conceal=False),
+        MeterConfig(name="2", model=model, bus="lan", unit=1, every_ms=10_000, points=("own_point",), conceal=True),
     )
+
+
+def test_fields_get_as_old_as_entries_unless_the_config_says_otherwise(tmp_path):
+    """`fields_days` is `days` when it is left out."""
+    retain = "origin: example.org/a\nlog: {retain: {days: 30%s}}\n"
+    assert load_text(tmp_path, retain % "").log.retain.fields_days == 30
+    assert load_text(tmp_path, retain % ", fields_days: 7").log.retain.fields_days == 7
+
+
+@pytest.mark.parametrize("value", ["yes", "'true'", "1", "on", "True"])
+def test_a_flag_is_true_or_false_and_no_other_word(tmp_path, value):
+    """What YAML or a person might take for yes is refused, so that nothing stays open by mistake."""
+    text = f"""
+origin: example.org/a
+buses: [{{name: lan, tcp: 192.0.2.20}}]
+meters: [{{name: a, model: eastron-sdm630, bus: lan, unit: 1, conceal: {value}}}]
+"""
+    with pytest.raises(ConfigProblems, match=r"meters\[0\]\.conceal: found .*; wanted true or false"):
+        load_text(tmp_path, text)
 
 
 def test_an_mqtt_channel_has_absolute_paths_and_no_secret(tmp_path):

@@ -71,6 +71,7 @@ BODIES: dict[Kind, Any] = {
     Kind.MANIFEST: st.tuples(
         numbers, numbers, texts, numbers, hashes, st.lists(st.tuples(numbers, hashes).map(list), max_size=3)
     ),
+    Kind.CONCEALED: st.tuples(naturals, st.integers(1, 1024), hashes),
 }
 
 

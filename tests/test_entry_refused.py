@@ -194,6 +194,10 @@ ITEMS: dict[str, list[Any]] = {
     "a config hash of 31 bytes": sample(kind=6, body=[bytes(31), b""]),
     "a genesis with one item before": sample(kind=0, body=["o", "s", 1, 1, [], ["o"], "r"]),
     "a vkey that is bytes": sample(kind=0, body=["o", "s", 1, 1, [b"k"], [], "r"]),
+    "a concealed reading without fields": sample(kind=12, body=[1, 0, bytes(32)]),
+    "a concealed reading of 1,025 fields": sample(kind=12, body=[1, 1025, bytes(32)]),
+    "a fields root of 31 bytes": sample(kind=12, body=[1, 3, bytes(31)]),
+    "a concealed reading of no definition": sample(kind=12, body=[-1, 3, bytes(32)]),
     "a definition row of five": sample(kind=1, body=["m", "m", bytes(32), "l", [["n", "o", "u", "r", 0]]]),
 }
 

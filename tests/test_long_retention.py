@@ -8,7 +8,7 @@ from gateway.config.model import RetainConfig
 from tests.long_retention import Life, live
 from tests.small_disks import KB, ext4
 
-RULE = RetainConfig(days=4, days_min=2, free_mb=1, archive=None)
+RULE = RetainConfig(days=4, days_min=2, free_mb=1, archive=None, fields_days=4)
 
 
 def test_a_small_partition_keeps_its_days_and_outlives_a_full_disk(tmp_path: Path) -> None:

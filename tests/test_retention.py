@@ -22,7 +22,7 @@ from tests.log_dir import KEY, Station
 from tests.small_disks import KB, ext4, fill
 
 DAY_MS = 86_400_000
-RULE = RetainConfig(days=400, days_min=31, free_mb=200, archive=None)
+RULE = RetainConfig(days=400, days_min=31, free_mb=200, archive=None, fields_days=400)
 NOW = Moment(boottime_ns=0, wall_ms=1_790_000_000_000, quality="S", error_ms=5)
 ROOM = 1 << 40
 PACK = 512

@@ -27,6 +27,7 @@ from gateway.errors import (
     SignerError,
     UnavailableError,
 )
+from gateway.fields.reader import FieldReader
 from gateway.log.entry import decode
 from gateway.log.note import parse_checkpoint
 from gateway.log.signer_state import last_signed
@@ -91,10 +92,14 @@ def _show(args: argparse.Namespace, app: App) -> int:
     start = args.start
     if start and start >= view.size and not args.follow:
         raise ConfigError(f"--from {start}: the log ends with entry {view.size - 1}")
+    reveal = FieldReader.of_log(view.directory, view.origin).body
     while True:
         for data in view.entries(start, stop):
             entry = decode(data)
-            text = json.dumps(entry_object(entry, view.meter)) if args.json else entry_line(entry, view.meter)
+            if args.json:
+                text = json.dumps(entry_object(entry, view.meter, reveal))
+            else:
+                text = entry_line(entry, view.meter, reveal)
             print(text, flush=args.follow)
             start = entry.seq + 1
         if not args.follow or (stop is not None and start >= stop):

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "view": "gateway.cli.views",
     "key": "gateway.cli.key",
     "channel": "gateway.cli.channel",
+    "fields": "gateway.cli.fields",
     "simulate": "gateway.cli.simulate",
 }
 

@@ -154,7 +154,7 @@ def _meters(
     """What a reading's definition entry says, where its proof was given as well; it must be of the same log."""
     if args.definition is None:
         return {}
-    if entry.kind is not Kind.READING:
+    if entry.kind not in (Kind.READING, Kind.CONCEALED):
         raise ConfigError(f"--definition: entry {entry.seq} is a {entry.kind.text} and refers to no definition")
     named = verify_proof(_read(args.definition), keys, result.checkpoint.origin, quorum=args.quorum)
     definition = _entry(named)

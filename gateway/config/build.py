@@ -36,7 +36,7 @@ KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels", "ser
 LOG_KEYS = {
     "commit": ("seconds", "entries"),
     "checkpoint": ("seconds", "entries"),
-    "retain": ("days", "days_min", "free_mb", "archive"),
+    "retain": ("days", "days_min", "free_mb", "archive", "fields_days"),
 }
 _LOG_EXAMPLES = {
     "commit": "{seconds: 10, entries: 64}",
@@ -138,6 +138,7 @@ def _retain(section: Section, world: World) -> RetainConfig:
         days_min=days_min,
         free_mb=section.either("free_mb", kinds.MEGABYTES, 200),
         archive=directory,
+        fields_days=section.either("fields_days", kinds.RETAIN_DAYS, days),
     )
 
 

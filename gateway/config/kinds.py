@@ -212,6 +212,12 @@ BAUD = number_of(300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 1
 PARITY = choice("none", "even", "odd")
 STOP_BITS = number_of(1, 2)
 UNIT = whole(1, 247, 1)
+FLAG = Kind(
+    wanted="true or false",
+    example="",
+    parse=lambda value: value.text == "true" if value.plain and value.text in ("true", "false") else None,
+    filler=False,
+)
 EVERY = seconds(100, DAY_MS, "10")
 TIMEOUT = seconds(50, 60_000, "1.5")
 COMMIT_SECONDS = seconds(0, 3_600_000, "10")

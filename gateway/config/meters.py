@@ -16,7 +16,7 @@ METER_EXAMPLE = "{name: main, model: eastron-sdm630, bus: lan, unit: 1}"
 _BUS_KINDS = ("serial", "tcp", "rtu_over_tcp", "simulator")
 _LINE_KEYS = ("baud", "parity", "stop_bits")
 BUS_KEYS = ("name", *_BUS_KINDS, *_LINE_KEYS, "timeout")
-METER_KEYS = ("name", "model", "bus", "unit", "every", "points")
+METER_KEYS = ("name", "model", "bus", "unit", "every", "points", "conceal")
 _EVERY_MS = 10_000
 _STABLE = "/dev/serial/by-id/"
 
@@ -102,7 +102,8 @@ def read_meter(node: Node, path: str, world: World, buses: tuple[str, ...]) -> M
         world.unique(section, "unit", ("unit", bus, unit), message)
     every_ms = section.either("every", kinds.EVERY, _EVERY_MS)
     points = _points(section, info, model, world) if section.has("points") else None
-    return MeterConfig(name=name, model=model, bus=bus, unit=unit, every_ms=every_ms, points=points)
+    conceal = section.either("conceal", kinds.FLAG, False)
+    return MeterConfig(name=name, model=model, bus=bus, unit=unit, every_ms=every_ms, points=points, conceal=conceal)
 
 
 def _model(section: Section, world: World) -> tuple[str, ModelInfo | None]:

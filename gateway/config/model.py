@@ -104,6 +104,8 @@ class RetainConfig:
     free_mb: int
     #: ``archive``: a directory that gets the log as C2SP tiles; nothing goes that is not there. None: no archive.
     archive: Path | None
+    #: ``fields_days``: how old the fields of concealed readings get before they are erased, 1 to 36500; default *days*.
+    fields_days: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +165,8 @@ class MeterConfig:
     every_ms: int
     #: ``points``: names of the points to read; None (left out) reads those that the model marks as default.
     points: tuple[str, ...] | None
+    #: ``conceal``: true keeps the values out of the log, which then holds a root over salted fields; default false.
+    conceal: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

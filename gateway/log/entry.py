@@ -38,6 +38,8 @@ SHA-256(0x00 ‖ entry bytes), see ``gateway.log.tree``. Bodies, by kind:
 10 beacon      [source, bytes]
 11 manifest    [first seq, seq behind the last, why they are removed, bytes of their pack, its SHA-256, [[bytes of the
                C2SP entry bundle, its SHA-256], …]]: what is removed from this disk, bundle by bundle
+12 concealed   [seq of the definition entry, number of fields (1 to 1,024), fields root]: a reading whose fields are
+               kept beside the log and can be shown one by one; see ``gateway.log.fields``
 =============  ====================================================================================================
 """
 
@@ -190,7 +192,7 @@ def _check(items: Any) -> None:
         raise MalformedError(f"an entry whose head is out of its format: {_shown(items[:9])}")
     fits = BODIES.get(kind)
     if fits is None:
-        raise MalformedError(f"entry {seq} has kind {_shown([kind])}; known: 0 to {len(Kind) - 1}")
+        raise MalformedError(f"entry {seq} has kind {_shown([kind])}; known: 0 to {max(Kind)}")
     if not fits(body):
         raise MalformedError(f"entry {seq}: a body that is not that of a {Kind(kind).text}")
 

@@ -14,6 +14,8 @@ _WITH_VALUE = frozenset(int(status) for status in Status if status.has_value)
 _WITHOUT_VALUE = frozenset(int(status) for status in Status if not status.has_value)
 #: A power of ten beyond this is no quantity, and would take long to print.
 _MAX_EXPONENT = 64
+#: A concealed reading has no more fields.
+MAX_FIELDS = 1024
 
 
 class Kind(IntEnum):
@@ -31,6 +33,7 @@ class Kind(IntEnum):
     RECOVERY = 9
     BEACON = 10
     MANIFEST = 11
+    CONCEALED = 12
 
     @property
     def text(self) -> str:
@@ -64,6 +67,10 @@ def _is_reading(body: list[Any]) -> bool:
         if type(raw) is not bytes:
             return False
     return True
+
+
+def _is_concealed(body: list[Any]) -> bool:
+    return _matches(body, "iih") and body[0] >= 0 and 1 <= body[1] <= MAX_FIELDS
 
 
 #: Item types by letter: i integer, t text, b bytes, h 32 bytes, T array of texts.
@@ -106,4 +113,5 @@ _SHAPES: dict[Kind, str] = {
 BODIES: dict[int, Callable[[list[Any]], bool]] = {
     **{int(kind): partial(_matches, shape=shape) for kind, shape in _SHAPES.items()},
     int(Kind.READING): _is_reading,
+    int(Kind.CONCEALED): _is_concealed,
 }

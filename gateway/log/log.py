@@ -30,7 +30,7 @@ NOT_CONFIRMED = bytes(32)
 #: Code of the event that a clean stop writes last.
 SHUTDOWN = "shutdown"
 #: Halves of a full disk's reserve that an entry leaves: gaps shall not use up what alarms need.
-_SPARE = {Kind.READING: 2, Kind.GAP: 1}
+_SPARE = {Kind.READING: 2, Kind.CONCEALED: 2, Kind.GAP: 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +114,19 @@ class Log:
             leaf = leaf_hash(data)
             segments.append(data, leaf, spare=_SPARE.get(kind, 0))
         return Appended(seq, leaf, data)
+
+    def append_at(self, kind: Kind, body_of: Callable[[int], list[Any]], moment: Moment) -> Appended:
+        """As ``append``, of the body that *body_of* makes of the entry's seq."""
+        # The lock is held until the entry is written: the seq is its own.
+        with self._lock:
+            return self.append(kind, body_of(self.size), moment)
+
+    def before_sync(self, call: Callable[[], None]) -> None:
+        """Has each commit call *call* before it syncs: so what an entry relies on is durable ahead of the entry.
+
+        It blocks and does not raise.
+        """
+        self._segments.before_sync = call
 
     def event(self, code: str, severity: int, subject: str, text: str) -> Appended:
         """Appends an event entry."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway import durable
@@ -51,6 +52,8 @@ class Segments:
         self.last_hash = NO_PREV
         self.durable_size = 0
         self.newest_checkpoint: bytes | None = None
+        #: Called by a commit once it knows which entries it takes, before it syncs them; see ``Log.before_sync``.
+        self.before_sync: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._committing = threading.Lock()
         self._files = SegmentFiles(directory, segment_bytes)
@@ -238,6 +241,7 @@ class Segments:
         return len(self._unsynced), self.tree.copy(), self.last_hash, (name, self._offset)
 
     def _sync(self, files: list[int], *, names: bool) -> OSError | None:
+        self.before_sync()
         try:
             for fd in files:
                 durable.sync_file(fd)
@@ -257,6 +261,8 @@ class Segments:
     def _replace(self, files: list[int], error: OSError | None) -> None:
         """Gives up the segments that were not confirmed and writes their entries again, elsewhere, in full."""
         self._failed = True
+        # Once more: entries were appended while the sync failed.
+        self.before_sync()
         if error is not None:
             self._fault(f"the disk did not confirm {segment_name(self._files.starts[-1])}: {error.strerror}")
         self._full += files

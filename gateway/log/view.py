@@ -35,7 +35,7 @@ class LogView:
     """Entries of a log directory as they are on disk, durable or not."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._starts: list[int] = []
         self._reader = SegmentReader(directory, self._starts)
         self._meters: dict[int, MeterDescription | None] = {}
@@ -47,8 +47,8 @@ class LogView:
     def refresh(self) -> None:
         """Sees what was appended since. Raises TamperError where the newest segment has no readable header."""
         self._reader.packs.refresh()
-        self._starts[:] = segment_starts(self._directory)
-        path = self._directory / segment_name(self._starts[-1])
+        self._starts[:] = segment_starts(self.directory)
+        path = self.directory / segment_name(self._starts[-1])
         try:
             newest = load(path)
         except FrameError as error:
@@ -79,7 +79,7 @@ class LogView:
             if root_from_inclusion(leaf, seq, checkpoint.size, hashes) == checkpoint.root:
                 return hashes
         raise TamperError(
-            f"the log in {self._directory} does not lead to the root of its checkpoint of size {checkpoint.size}; "
+            f"the log in {self.directory} does not lead to the root of its checkpoint of size {checkpoint.size}; "
             "run log verify",
             seq=seq,
         )
