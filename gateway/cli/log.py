@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli.policy import add_option, now_s, trust, witnessed_object, witnessed_text
 from gateway.cli.progress import Progress
 from gateway.errors import (
     EXIT_NO,
@@ -60,6 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verify.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="default: the configured log")
     verify.add_argument("--vkey", action="append", default=[], metavar="VKEY", help="key that must have signed")
     verify.add_argument("--quorum", type=_seq, metavar="N", help="how many of the keys must have signed (default all)")
+    add_option(verify)
     verify.add_argument(
         "--known", action="append", default=[], type=Path, metavar="CHECKPOINT", help="file the log must extend"
     )
@@ -108,7 +110,8 @@ def _show(args: argparse.Namespace, app: App) -> int:
 
 
 def _verify(args: argparse.Namespace, app: App) -> int:
-    keys = [VerifierKey.parse(text) for text in args.vkey]
+    trusted = trust(args)
+    keys = list(trusted.keys)
     known = [path.read_bytes() for path in args.known]
     whose = "the keys given"
     directory = args.directory
@@ -119,7 +122,7 @@ def _verify(args: argparse.Namespace, app: App) -> int:
             keys, whose = _own_keys(app, config), "this gateway's own key"
     if not keys:
         whose = "the keys that the log itself names (give --vkey to see whose log it is)"
-    demands = Demands(keys=keys, quorum=args.quorum, known=known)
+    demands = Demands(keys=keys, quorum=trusted.quorum, known=known, policy=trusted.policy, now_s=now_s())
     report = _checked(directory, demands)
     if args.json:
         print(json.dumps(_report_object(report, [key.text for key in keys])))
@@ -177,6 +180,7 @@ def _report_object(report: Report, keys: list[str]) -> dict[str, Any]:
         "vkeys": keys,
         "first_bad_seq": report.first_bad_seq,
         "reason": report.reason,
+        "witnessed": witnessed_object(report.witnessed),
     }
 
 
@@ -187,10 +191,11 @@ def _report_text(report: Report, whose: str) -> str:
     tail = report.size - report.signed_size
     unsigned = f"; the last {tail} are not signed yet" if tail else ""
     root = base64.b64encode(report.root).decode()
-    return (
+    text = (
         f"intact: {report.origin}, {report.size} entries, {report.checkpoints} checkpoints checked against {whose}"
         f"{unsigned}; root {root}"
     )
+    return text if report.witnessed is None else f"{text}\n{witnessed_text(report.witnessed)}"
 
 
 def _prove(args: argparse.Namespace, app: App) -> int:

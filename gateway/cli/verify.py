@@ -1,9 +1,10 @@
 """``verify``: checks a proof file offline, with nothing but public keys, and shows the entry that it proves.
 
 ``--json`` prints one object: ``ok``, ``origin``, ``index``, ``size`` and ``root`` (base64) of the checkpoint,
-``signed_by`` (verifier keys), ``entry`` (as ``log show`` prints it); or ``ok`` false, ``reason`` and ``seq``.
+``signed_by`` (verifier keys), ``entry`` (as ``log show`` prints it), ``witnessed`` (with a policy); or ``ok`` false, ``reason`` and
+``seq``.
 
-Exit codes: 0 proved; 2 the file is no proof, or the request is wrong; 4 the file proves nothing: the entry, a hash or
+Exit codes: 0 proved; 1 proved, but not witnessed as the policy demands; 2 the file is no proof, or the request is wrong; 4 the file proves nothing: the entry, a hash or
 the checkpoint was changed, or somebody else signed it.
 """
 
@@ -13,19 +14,20 @@ import argparse
 import base64
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import EXIT_OK, ConfigError, GatewayError, MalformedError, TamperError, exit_code
+from gateway.cli.policy import Trust, add_option, now_s, trust, witnessed_object, witnessed_text
+from gateway.errors import EXIT_NO, EXIT_OK, ConfigError, GatewayError, MalformedError, TamperError, exit_code
 from gateway.log.entry import Entry, Kind, decode, description
+from gateway.log.note import of_origin
 from gateway.log.proof import MAX_PROOF, ProofResult, verify_proof
-from gateway.log.vkey import VerifierKey
 from gateway.reading import MeterDescription
 from gateway.show import entry_line, entry_object
 
 if TYPE_CHECKING:
     from gateway.app import App
+    from gateway.log.witnessing import Witnessed
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  (argparse has no public name)
 
@@ -35,9 +37,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("verify", help="check a proof file, offline, with only the public key")
     parser.add_argument("file", metavar="FILE", help="what log prove wrote; - is standard input")
     parser.add_argument(
-        "--vkey", action="append", required=True, metavar="VKEY", help="key that must have signed (key show prints it)"
+        "--vkey", action="append", default=[], metavar="VKEY", help="key that must have signed (key show prints it)"
     )
     parser.add_argument("--quorum", type=int, metavar="N", help="how many of the keys must have signed (default: all)")
+    add_option(parser)
     parser.add_argument(
         "--origin", metavar="ORIGIN", help="the log that it must be (default: the one a key is named for)"
     )
@@ -49,21 +52,44 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace, app: App | None = None) -> int:  # noqa: ARG001  (needs no config)
     """Verifies ``args.file``. Raises ConfigError, and MalformedError or TamperError where no JSON is asked for."""
-    keys = [VerifierKey.parse(text) for text in args.vkey]
+    trusted = trust(args)
+    if not trusted.keys:
+        raise ConfigError("whose log? give --vkey (key show prints it), or --policy")
     try:
-        result = verify_proof(_read(args.file), keys, args.origin, quorum=args.quorum)
+        result = verify_proof(_read(args.file), trusted.keys, args.origin, quorum=trusted.quorum)
         entry = _entry(result)
-        meter = _meter(args, entry, result, keys)
+        meter = _meter(args, entry, result, trusted)
+        witnessed = _witnessed(result, trusted)
     except (MalformedError, TamperError) as error:
         if not args.json:
             raise
         print(json.dumps(_refusal(error)))
         return exit_code(error)
     if args.json:
-        print(json.dumps(_object(result, entry, meter)))
+        print(json.dumps(_object(result, entry, meter) | _verdict(witnessed)))
     else:
-        print("\n".join(_lines(result, entry, meter)))
-    return EXIT_OK
+        print("\n".join([*_lines(result, entry, meter), *([witnessed_text(witnessed)] if witnessed else [])]))
+    return EXIT_OK if witnessed is None or witnessed.met else EXIT_NO
+
+
+def _witnessed(result: ProofResult, trusted: Trust) -> Witnessed | None:
+    """What the policy's witnesses say of the proof's checkpoint. Raises TamperError."""
+    if trusted.policy is None:
+        return None
+    # Imported late, with the policy.
+    from gateway.log.witnessing import Witnessing
+
+    if not of_origin(result.checkpoint.origin, trusted.policy.origin):
+        raise TamperError(f"the checkpoint is of the log {result.checkpoint.origin[:80]!r}, which is not the policy's")
+    witnessing = Witnessing(trusted.policy)
+    witnessing.see(result.checkpoint)
+    return witnessing.judge(result.checkpoint.size, now_s())
+
+
+def _verdict(witnessed: Witnessed | None) -> dict[str, Any]:
+    if witnessed is None:
+        return {}
+    return {"ok": witnessed.met, "reason": witnessed.reason or None, "witnessed": witnessed_object(witnessed)}
 
 
 def _read(name: str) -> bytes:
@@ -83,15 +109,13 @@ def _entry(result: ProofResult) -> Entry:
     return entry
 
 
-def _meter(
-    args: argparse.Namespace, entry: Entry, result: ProofResult, keys: Sequence[VerifierKey]
-) -> MeterDescription | None:
+def _meter(args: argparse.Namespace, entry: Entry, result: ProofResult, trusted: Trust) -> MeterDescription | None:
     """What a reading's definition entry says, where its proof was given as well; it must be of the same log."""
     if args.definition is None:
         return None
     if entry.kind is not Kind.READING:
         raise ConfigError(f"--definition: entry {entry.seq} is a {entry.kind.text} and refers to no definition")
-    named = verify_proof(_read(args.definition), keys, result.checkpoint.origin, quorum=args.quorum)
+    named = verify_proof(_read(args.definition), trusted.keys, result.checkpoint.origin, quorum=trusted.quorum)
     definition = _entry(named)
     if definition.kind is not Kind.DEFINITION or definition.seq != entry.body[0]:
         raise ConfigError(
