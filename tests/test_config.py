@@ -27,6 +27,7 @@ from gateway.config import (
 from gateway.config import build as config_build
 from gateway.config import channels as config_channels
 from gateway.config import meters as config_meters
+from gateway.config import witnesses as config_witnesses
 from tests.config_text import EXAMPLE, MINIMAL, SmallCatalogue, load_text
 from tests.parts import ROOT
 
@@ -193,7 +194,8 @@ def test_the_reference_names_every_key():
         *(f"meters.{key}" for key in config_meters.METER_KEYS),
         *(f"channels.{key}" for key in config_channels.CHANNEL_KEYS if key != "tls"),
         *(f"channels.tls.{key}" for key in config_channels.TLS_KEYS),
-        *(key for key in config_build.KEYS if key not in {"key", "log", "buses", "meters", "channels"}),
+        *(f"witnesses.{key}" for key in config_witnesses.WITNESS_KEYS),
+        *(key for key in config_build.KEYS if key not in {"key", "log", "buses", "meters", "channels", "witnesses"}),
         *(f"log.{part}.{key}" for part, keys in config_build.LOG_KEYS.items() for key in keys),
         "key.uri",
     }

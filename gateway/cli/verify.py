@@ -1,11 +1,11 @@
 """``verify``: checks a proof file offline, with nothing but public keys, and shows the entry that it proves.
 
 ``--json`` prints one object: ``ok``, ``origin``, ``index``, ``size`` and ``root`` (base64) of the checkpoint,
-``signed_by`` (verifier keys), ``entry`` (as ``log show`` prints it), ``witnessed`` (with a policy); or ``ok`` false, ``reason`` and
-``seq``.
+``signed_by`` (verifier keys), ``entry`` (as ``log show`` prints it), with a policy ``witnessed``; or ``ok`` false,
+``reason`` and ``seq``.
 
-Exit codes: 0 proved; 1 proved, but not witnessed as the policy demands; 2 the file is no proof, or the request is wrong; 4 the file proves nothing: the entry, a hash or
-the checkpoint was changed, or somebody else signed it.
+Exit codes: 0 proved; 1 proved, but not witnessed as the policy demands; 2 the file is no proof, or the request is
+wrong; 4 the file proves nothing: the entry, a hash or the checkpoint was changed, or somebody else signed it.
 """
 
 from __future__ import annotations

@@ -27,11 +27,12 @@ from gateway.config.model import (
 )
 from gateway.config.section import Section
 from gateway.config.text import Node, Problems
+from gateway.config.witnesses import WITNESS_EXAMPLE, read_witness
 from gateway.config.world import World
 
 T = TypeVar("T")
 
-KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels")
+KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels", "witnesses")
 LOG_KEYS = {"commit": ("seconds", "entries"), "checkpoint": ("seconds", "entries"), "retain": ("days", "free_mb")}
 _LOG_EXAMPLES = {
     "commit": "{seconds: 10, entries: 64}",
@@ -57,6 +58,7 @@ def build(
     names = tuple(dict.fromkeys(bus.name for bus in buses if bus.name))
     meters = _list(top, "meters", METER_EXAMPLE, lambda node, path: read_meter(node, path, world, names))
     channels = _list(top, "channels", CHANNEL_EXAMPLE, lambda node, path: read_channel(node, path, world))
+    witnesses = _list(top, "witnesses", WITNESS_EXAMPLE, lambda node, path: read_witness(node, path, world))
     _warn_idle(top, buses, meters, problems)
     config = Config(
         path=file,
@@ -68,6 +70,7 @@ def build(
         buses=buses,
         meters=meters,
         channels=channels,
+        witnesses=witnesses,
         warnings=(),
     )
     return config, files
