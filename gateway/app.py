@@ -17,7 +17,7 @@ from gateway.keeper import KeyKeeper
 from gateway.outbox import LogReader
 from gateway.reading import Bus, Clock
 from gateway.registry import Registry
-from gateway.signing import Signer
+from gateway.signing import Purpose, Signer
 from gateway.sink import Sink
 from gateway.version import SOFTWARE
 
@@ -155,9 +155,9 @@ class App:
 
         return KeyKeeper(config.key.uri, config.origin, config.state_dir / "signer.state", open_signer)
 
-    def open_key(self, uri: str, base: Path, *, create: bool = False) -> Signer:
+    def open_key(self, uri: str, base: Path, *, create: bool = False, purpose: Purpose = Purpose.CHECKPOINT) -> Signer:
         """The key that *uri* names, made when it is missing and *create* says so. Raises SignerError, ConfigError."""
-        return KEYS.get(uri.partition(":")[0])(uri, base, create)
+        return KEYS.get(uri.partition(":")[0])(uri, base, create, purpose)
 
 
 def _model_info(name: str | Path) -> ModelInfo:
@@ -200,13 +200,13 @@ async def _simulated(bus: BusConfig, meters: Sequence[MeterSettings], clock: Clo
     return await open_simulated_bus(bus.name, meters, clock)
 
 
-def _file_key(uri: str, base: Path, create: bool) -> Signer:  # noqa: FBT001  (as in KeyKeeper)
+def _file_key(uri: str, base: Path, create: bool, purpose: Purpose) -> Signer:  # noqa: FBT001  (as in KeyKeeper)
     from drivers.keys.file import create_file_key, file_path, open_file_key
 
     if create and not file_path(uri, base).exists():
-        return create_file_key(uri, base, durable.create_exclusively)
+        return create_file_key(uri, base, durable.create_exclusively, purpose)
     try:
-        return open_file_key(uri, base)
+        return open_file_key(uri, base, purpose)
     except FileNotFoundError as error:
         raise SignerError(f"key {uri}: {error.strerror}") from error
 
@@ -259,4 +259,6 @@ BUSES: Registry[OpenBus] = Registry(
 SINKS: Registry[Callable[[ChannelConfig, LogReader], Sink]] = Registry(
     "kind of channel", "meter_gateway.sinks", {"mqtt": _mqtt, "directory": _directory}
 )
-KEYS: Registry[Callable[[str, Path, bool], Signer]] = Registry("key store", "meter_gateway.keys", {"file": _file_key})
+KEYS: Registry[Callable[[str, Path, bool, Purpose], Signer]] = Registry(
+    "key store", "meter_gateway.keys", {"file": _file_key}
+)

@@ -2,7 +2,8 @@
 
 A purpose separates domains: a key opened for checkpoints refuses everything else, whoever asks. The bytes signed
 for ``Purpose.CHECKPOINT`` are the note text of a C2SP signed note, without any wrapping, so that every C2SP tool
-verifies them; the text itself (origin, size, root) is what keeps it apart from other purposes.
+verifies them; the text itself (origin, size, root) is what keeps it apart from other purposes. Those signed for
+``Purpose.COSIGNATURE`` begin with the line ``cosignature/v1``, which no origin can be in a checkpoint that counts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ class Purpose(Enum):
     """What a signature is for. Each key is opened for one purpose."""
 
     CHECKPOINT = "checkpoint"
+    #: What a witness says of another log's checkpoint (``gateway.log.cosignature``).
+    COSIGNATURE = "cosignature"
 
 
 class Algorithm(Enum):

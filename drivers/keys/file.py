@@ -36,16 +36,16 @@ _ED25519_PKCS8 = bytes.fromhex("302e020100300506032b657004220420")
 Create = Callable[[Path, bytes, int], None]
 
 
-def open_file_key(uri: str, base: Path) -> Signer:
-    """The key in the file that *uri* names, relative to *base*.
+def open_file_key(uri: str, base: Path, purpose: Purpose = Purpose.CHECKPOINT) -> Signer:
+    """The key in the file that *uri* names, relative to *base*; it signs for *purpose* and nothing else.
 
     Raises ConfigError for a URI that names no file, SignerError for a file that is missing, unsafe or no key.
     """
     path = file_path(uri, base)
-    return _load(uri, path, _read(path))
+    return _load(uri, purpose, path, _read(path))
 
 
-def create_file_key(uri: str, base: Path, create: Create) -> Signer:
+def create_file_key(uri: str, base: Path, create: Create, purpose: Purpose = Purpose.CHECKPOINT) -> Signer:
     """Makes a new Ed25519 key in the file that *uri* names, and opens it.
 
     Raises ConfigError for a URI that names no file, SignerError when the file exists or cannot be made.
@@ -58,7 +58,7 @@ def create_file_key(uri: str, base: Path, create: Create) -> Signer:
         raise SignerError(f"key file {path}: exists already and is never overwritten; name another file") from error
     except OSError as error:
         raise SignerError(f"key file {path}: cannot be made ({error.strerror}); check the directory") from error
-    return open_file_key(uri, base)
+    return open_file_key(uri, base, purpose)
 
 
 def file_path(uri: str, base: Path) -> Path:
@@ -78,8 +78,9 @@ def file_path(uri: str, base: Path) -> Path:
 class _Key:
     """What both algorithms share: purpose, and the check of each signature before it leaves."""
 
-    def __init__(self, uri: str, public_key: PublicKey, sign: Callable[[bytes], bytes]) -> None:
+    def __init__(self, uri: str, purpose: Purpose, public_key: PublicKey, sign: Callable[[bytes], bytes]) -> None:
         self._uri = uri
+        self._purpose = purpose
         self._public_key = public_key
         self._sign: Callable[[bytes], bytes] | None = sign
 
@@ -95,8 +96,8 @@ class _Key:
 
     def sign(self, purpose: Purpose, message: bytes) -> bytes:
         """See ``gateway.signing.Signer``."""
-        if purpose is not Purpose.CHECKPOINT:
-            raise SignerError(f"key {self._uri}: is for checkpoints only, not for {purpose}")
+        if purpose is not self._purpose:
+            raise SignerError(f"key {self._uri}: is opened to sign a {self._purpose.value} only, not for {purpose}")
         if self._sign is None:
             raise SignerError(f"key {self._uri}: is closed")
         try:
@@ -142,10 +143,10 @@ def _require_private(path: Path, mode: int) -> None:
         )
 
 
-def _load(uri: str, path: Path, data: bytes) -> Signer:
+def _load(uri: str, purpose: Purpose, path: Path, data: bytes) -> Signer:
     der = _pkcs8(path, data)
     if der.startswith(_ED25519_PKCS8) and len(der) == len(_ED25519_PKCS8) + 32:
-        return _ed25519(uri, Ed25519PrivateKey.from_private_bytes(der[-32:]))
+        return _ed25519(uri, purpose, Ed25519PrivateKey.from_private_bytes(der[-32:]))
     # Imported late: the key formats' module costs 3 MB that the usual key does not need.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
@@ -156,9 +157,9 @@ def _load(uri: str, path: Path, data: bytes) -> Signer:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SignerError(f"key file {path}: its content is no private key; restore it or make a new one") from error
     if isinstance(key, Ed25519PrivateKey):
-        return _ed25519(uri, key)
+        return _ed25519(uri, purpose, key)
     if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
-        return _p256(uri, key)
+        return _p256(uri, purpose, key)
     raise SignerError(f"key file {path}: the key is neither Ed25519 nor ECDSA P-256; make one with key new")
 
 
@@ -180,7 +181,7 @@ def _ed25519_pem(key: Ed25519PrivateKey) -> bytes:
     return f"{_BEGIN}\n{body}\n{_END}\n".encode()
 
 
-def _ed25519(uri: str, key: Ed25519PrivateKey) -> Signer:
+def _ed25519(uri: str, purpose: Purpose, key: Ed25519PrivateKey) -> Signer:
     public = key.public_key()
 
     def sign(message: bytes) -> bytes:
@@ -188,10 +189,10 @@ def _ed25519(uri: str, key: Ed25519PrivateKey) -> Signer:
         public.verify(signature, message)
         return signature
 
-    return _Key(uri, PublicKey(algorithm=Algorithm.ED25519, data=public.public_bytes_raw()), sign)
+    return _Key(uri, purpose, PublicKey(algorithm=Algorithm.ED25519, data=public.public_bytes_raw()), sign)
 
 
-def _p256(uri: str, key: EllipticCurvePrivateKey) -> Signer:
+def _p256(uri: str, purpose: Purpose, key: EllipticCurvePrivateKey) -> Signer:
     # Imported late, with the key formats above.
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -205,4 +206,4 @@ def _p256(uri: str, key: EllipticCurvePrivateKey) -> Signer:
         return signature
 
     data = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return _Key(uri, PublicKey(algorithm=Algorithm.ECDSA_P256, data=data), sign)
+    return _Key(uri, purpose, PublicKey(algorithm=Algorithm.ECDSA_P256, data=data), sign)

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "key": "gateway.cli.key",
     "channel": "gateway.cli.channel",
     "simulate": "gateway.cli.simulate",
+    "witness": "gateway.cli.witness",
 }
 
 

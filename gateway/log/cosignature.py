@@ -199,9 +199,14 @@ def join(note: bytes, lines: Iterable[NoteSignature]) -> bytes:
     text, present = split_note(note)
     new = {(line.name, line.key_id): line for line in lines}
     kept = [new.pop((line.name, line.key_id), line) for line in present]
-    joined = text + b"\n" + b"".join(map(_line, [*kept, *new.values()]))
-    split_note(joined)
-    return joined
+    return assemble(text, [*kept, *new.values()])
+
+
+def assemble(text: bytes, lines: Iterable[NoteSignature]) -> bytes:
+    """The note of *text* and *lines*. Raises MalformedError when that is none: too long, or without a line."""
+    note = text + b"\n" + b"".join(map(_line, lines))
+    split_note(note)
+    return note
 
 
 def carry(note: bytes, older: bytes | None) -> bytes:
