@@ -26,6 +26,8 @@ class Witnessed:
     """What the witnesses say of a log."""
 
     met: bool
+    #: False with ``quorum none``.
+    demanded: bool
     #: Entries that the quorum vouches for, and since when nobody it needs was silent; None for never.
     size: int
     time_s: int | None
@@ -63,6 +65,7 @@ class Witnessing:
         reason = self._reason(quorum_size, time_s, now_s)
         return Witnessed(
             met=not reason,
+            demanded=self.policy.quorum is not None,
             size=max(quorum_size, 0),
             time_s=None if time_s == UNSEEN else time_s,
             unwitnessed=max(0, size - max(quorum_size, 0)),
