@@ -31,9 +31,10 @@ on the response topic, each with the request's correlation data; nothing comes f
 
 A directory channel D holds the retained topics as files (D/genesis, D/checkpoint, D/cosigned, D/status,
 D/meter/NAME/status) and each message as D/entries/<seq, 20 digits>-<n, 6 digits or more>.msg. The seq is the first one
-that the message adds to the directory: its first seq, or, where it repeats entries that are there already, the end of those; n counts
-the messages with the same seq. So names rise, as pairs of numbers, in the order of sending. A file appears complete or
-not at all; names that start with "." are not messages. The oldest messages are removed when the space is used up.
+that the message adds to the directory: its first seq, or, where it repeats entries that are there already, the end of
+those; n counts the messages with the same seq. So names rise, as pairs of numbers, in the order of sending. A file
+appears complete or not at all; names that start with "." are not messages. The oldest messages are removed when the
+space is used up.
 
 Nothing here is trusted: who decodes a message knows its shape, and ``gateway/receiver/`` judges what it says.
 """

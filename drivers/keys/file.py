@@ -146,7 +146,7 @@ def _require_private(path: Path, mode: int) -> None:
 def _load(uri: str, purpose: Purpose, path: Path, data: bytes) -> Signer:
     der = _pkcs8(path, data)
     if der.startswith(_ED25519_PKCS8) and len(der) == len(_ED25519_PKCS8) + 32:
-        return _ed25519(uri, purpose, Ed25519PrivateKey.from_private_bytes(der[-32:]))
+        return _ed25519(uri, Ed25519PrivateKey.from_private_bytes(der[-32:]), purpose)
     # Imported late: the key formats' module costs 3 MB that the usual key does not need.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
@@ -157,7 +157,7 @@ def _load(uri: str, purpose: Purpose, path: Path, data: bytes) -> Signer:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SignerError(f"key file {path}: its content is no private key; restore it or make a new one") from error
     if isinstance(key, Ed25519PrivateKey):
-        return _ed25519(uri, purpose, key)
+        return _ed25519(uri, key, purpose)
     if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
         return _p256(uri, purpose, key)
     raise SignerError(f"key file {path}: the key is neither Ed25519 nor ECDSA P-256; make one with key new")
@@ -181,7 +181,7 @@ def _ed25519_pem(key: Ed25519PrivateKey) -> bytes:
     return f"{_BEGIN}\n{body}\n{_END}\n".encode()
 
 
-def _ed25519(uri: str, purpose: Purpose, key: Ed25519PrivateKey) -> Signer:
+def _ed25519(uri: str, key: Ed25519PrivateKey, purpose: Purpose = Purpose.CHECKPOINT) -> Signer:
     public = key.public_key()
 
     def sign(message: bytes) -> bytes:
