@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -97,6 +98,12 @@ class OwnWitness:
         self.process.terminate()
         return self.process.wait(DEADLINE_S)
 
+    def reload(self) -> None:
+        """SIGHUP, and what it says of it."""
+        before = len(self.errors.lines)
+        self.process.send_signal(signal.SIGHUP)
+        self.errors.wait(lambda line: "witness.conf" in line, after=before)
+
     def post(self, body: bytes) -> Answer:
         """The answer to one request."""
         return post(self.port, body)
@@ -171,9 +178,12 @@ def get(port: int, path: str) -> Answer:
 
 
 def parsed(response: bytes) -> Answer:
-    """One whole HTTP response."""
-    head, _, body = response.partition(b"\r\n\r\n")
+    """One whole HTTP response. Raises ConnectionError where it is cut off."""
+    head, blank, body = response.partition(b"\r\n\r\n")
+    if not blank:
+        raise ConnectionError("the response was cut off")
     line, *fields = head.decode().split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
-    assert int(headers["content-length"]) == len(body)
+    if int(headers["content-length"]) != len(body):
+        raise ConnectionError("the response was cut off")
     return Answer(status=int(line.split(" ")[1]), body=body, content_type=headers["content-type"])

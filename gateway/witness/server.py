@@ -2,7 +2,8 @@
 
 HTTP/1.1 (RFC 9112) with Content-Length and keep-alive; nothing else of it is needed here. A request, line, headers and
 body together, must have come within ten seconds of its first byte, so that bytes that trickle in hold nobody up; a
-connection may be idle as long; at most 64 are open. Headers have at most 8 KiB, a body what a request can have.
+connection may be idle as long. With 64 open, further ones are told to come again, and with twice as many are dropped.
+Headers have at most 8 KiB, a body what a request can have.
 Judging and the disk run in one thread of their own, one request after the other.
 """
 
@@ -21,6 +22,8 @@ MAX_HEAD = 8192
 MAX_CONNECTIONS = 64
 REQUEST_S = 10.0
 IDLE_S = 10.0
+LINGER_S = 1.0
+_LINGER_READS = 64
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -86,8 +89,10 @@ class WitnessServer:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) > 2 * MAX_CONNECTIONS:
+            return
         if len(self._connections) > MAX_CONNECTIONS:
-            await self._send(writer, Answer(status=503, body=b"too many connections; come again\n"), keep=False)
+            await self._part(reader, writer, Answer(status=503, body=b"too many connections; come again\n"))
             return
         keep = True
         while keep:
@@ -97,11 +102,10 @@ class WitnessServer:
                 async with asyncio.timeout(self._request_s):
                     method, path, body, keep = await _request(reader, first)
             except _Bad as bad:
-                await self._send(writer, bad.answer, keep=False)
+                await self._part(reader, writer, bad.answer)
                 return
             except TimeoutError:
-                late = Answer(status=408, body=b"the request did not come in time\n")
-                await self._send(writer, late, keep=False)
+                await self._part(reader, writer, Answer(status=408, body=b"the request did not come in time\n"))
                 return
             await self._send(writer, await self._answer(method, path, body), keep=keep)
 
@@ -118,6 +122,17 @@ class WitnessServer:
         else:
             return Answer(status=404, body=b"nothing is here\n")
         return await asyncio.get_running_loop().run_in_executor(self._judge, work)
+
+    async def _part(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
+        """Sends the last answer of a connection of which not all was read."""
+        await self._send(writer, answer, keep=False)
+        if writer.can_write_eof():
+            writer.write_eof()
+        # Closed with bytes unread, the connection is reset, and the answer may be lost (RFC 9112 section 9.6).
+        async with asyncio.timeout(LINGER_S):
+            for _ in range(_LINGER_READS):
+                if not await reader.read(MAX_REQUEST):
+                    break
 
     async def _send(self, writer: asyncio.StreamWriter, answer: Answer, *, keep: bool) -> None:
         head = [
