@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from gateway.log.cosignature import Cosignature, WitnessKey, cosignatures
 from gateway.log.entry import Kind
 from gateway.log.note import parse_checkpoint
 from gateway.log.scan import load, segment_name, segment_starts
+from tests.far_side import FarSide
 from tests.libmodbus import LibmodbusServer
+from tests.mosquitto import Broker
 from tests.served import load_config, serve
 from tests.whole import ORIGIN, RunningGateway, cli, events, objects, of_kind, until
 from tests.witness_side import ForeignWitness, OwnWitness
@@ -25,9 +28,9 @@ def port() -> Iterator[int]:
         yield server.port
 
 
-def _config(port: int, *witnesses: str, channel: Path | None = None) -> str:
+def _config(port: int, *witnesses: str, channel: str = "") -> str:
     rest = ["witnesses:", *(f"  - {witness}" for witness in witnesses)]
-    rest += ["channels:", f"  - {{name: far, directory: {channel}}}"] if channel else []
+    rest += ["channels:", f"  - {{name: far, {channel}}}"] if channel else []
     return load_config(port, meters=2, rest="\n".join(rest))
 
 
@@ -80,7 +83,7 @@ def test_two_witnesses_of_different_makes_cosign_what_the_log_and_the_channel_sh
     keys = [WitnessKey.parse(own.vkey), WitnessKey.parse(foreign.vkey)]
     with own, foreign, gateway:
         items = [_item("own", own.url, own.vkey), _item("foreign", foreign.url, foreign.vkey)]
-        gateway.write_config(_config(port, *items, channel=tmp_path / "channel"))
+        gateway.write_config(_config(port, *items, channel=f"directory: {tmp_path}/channel"))
         gateway.reload()
         _cosigned(gateway, "own", "foreign", above=5)
         shown = tmp_path / "channel" / "cosigned"
@@ -97,6 +100,43 @@ def test_two_witnesses_of_different_makes_cosign_what_the_log_and_the_channel_sh
     assert report["witnessed"]["ok"]
     assert [witness["name"] for witness in report["witnessed"]["witnesses"]] == ["foreign", "own"]
     assert report["witnessed"]["size"] + report["witnessed"]["unwitnessed"] == report["size"]
+
+
+@pytest.mark.parametrize("way", ["mqtt", "directory"])
+def test_the_far_side_demands_witnesses_and_tells_their_silence(tmp_path: Path, port: int, way: str) -> None:
+    """Entries are reached once they are witnessed; what was stored is witnessed as well; silence is a finding."""
+    gateway = _made(tmp_path / "near", port)
+    vkey, own = _vkey(gateway), OwnWitness(tmp_path / "own")
+    own.trust(vkey)
+    url, channel = str(tmp_path / "channel"), f"directory: {tmp_path}/channel"
+    with ExitStack() as stack:
+        if way == "mqtt":
+            broker = stack.enter_context(Broker(tmp_path / "broker"))
+            url, channel = f"mqtt://{broker.url}/roof", f'mqtt: "mqtt://{broker.url}", topic: roof'
+        stack.enter_context(own)
+        gateway.write_config(_config(port, _item("own", own.url, own.vkey), channel=channel))
+        stack.enter_context(gateway)
+        lines = [f"witness own {own.vkey}", "quorum own", "fresh 3600"]
+        policy = _policy(tmp_path / "policy", vkey, *lines)
+        store = tmp_path / "store"
+        with FarSide(url, "--policy", policy, "--store", store, "--until-size", 40) as far_side:
+            assert far_side.end() == 0, far_side
+            assert any("witnessed: entries below" in line for line in far_side.notices), far_side.notices
+        report = objects(cli("log", "verify", str(store), "--policy", policy, "--json"))[0]
+        assert report["witnessed"]["size"] >= 40
+        stranger = _policy(tmp_path / "stranger", vkey, f"witness w {_stranger()}", "quorum w")
+        with FarSide(url, "--policy", stranger, "--until-size", 5, "--timeout", 2) as unmet:
+            assert unmet.end() == 1, unmet
+        strict = _policy(tmp_path / "strict", vkey, *lines[:2], "fresh 2")
+        with FarSide(url, "--policy", strict) as watching:
+            watching.wait(lambda: any(found.get("verified") for found in watching.objects), "a verified checkpoint")
+            own.kill()
+            watching.wait(lambda: "unwitnessed" in str(watching.findings), "the finding that the witness is silent")
+        assert gateway.stop() == 0
+
+
+def _stranger() -> str:
+    return WitnessKey.of("stranger.example", 4, bytes(range(32))).text
 
 
 def test_a_witness_that_dies_costs_its_cosignatures_and_nothing_else(tmp_path: Path, port: int) -> None:

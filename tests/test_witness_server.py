@@ -44,15 +44,14 @@ class WitnessSigner(Ed25519Signer):
 class Desk:
     """A witness without HTTP, and a clock set by hand."""
 
-    def __init__(self, directory: Path, **settings: object) -> None:
+    def __init__(self, directory: Path, seed: int = 5) -> None:
         self.now_s = NOW_S
-        signer = WitnessSigner()
-        logs = {ORIGIN: (log_key(),)}
-        self.settings = Settings(name=NAME, key_uri=signer.uri, logs=logs, **settings)  # type: ignore[arg-type]
-        self.key = witness_key(NAME, signer)
+        signer, name = WitnessSigner(seed), NAME if seed == 5 else f"{seed}.example"
+        settings = Settings(name=name, key_uri=signer.uri, logs={ORIGIN: (log_key(),)})
+        self.key = witness_key(name, signer)
         self.records = Records(directory, self.key)
         self.records.prepare()
-        self.service = WitnessService(self.settings, signer, self.records, lambda: self.now_s)
+        self.service = WitnessService(settings, signer, self.records, lambda: self.now_s)
 
     def ask(self, old: int, size: int, **rest: object) -> Answer:
         """The answer to a request with the right proof."""

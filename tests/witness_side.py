@@ -56,6 +56,12 @@ class OwnWitness:
         done = cli("witness", "add-log", str(self.directory), *vkeys)
         assert done.returncode == 0, done.stderr
 
+    def use_tls(self, certificate: Path, key: Path) -> None:
+        """From the next start on it speaks TLS only."""
+        file = self.directory / "witness.conf"
+        file.write_text(f"{file.read_text()}tls {certificate} {key}\n")
+        self.url = self.url.replace("http://", "https://")
+
     def __enter__(self) -> Self:
         self.start()
         return self
