@@ -18,6 +18,7 @@ from gateway.config.model import (
     RetainConfig,
     SerialConfig,
     TlsConfig,
+    WitnessConfig,
 )
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "RetainConfig",
     "SerialConfig",
     "TlsConfig",
+    "WitnessConfig",
     "load",
 ]

@@ -154,7 +154,8 @@ MQTT = text(
 )
 
 
-_HTTP_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?")
+#: Segments of a URL's path, but for . and .., which mean another one.
+_HTTP_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*/?")
 
 
 def _http_url(value: str) -> str | None:
