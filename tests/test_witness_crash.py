@@ -13,7 +13,7 @@ import pytest
 from gateway.log.cosignature import WitnessKey, cosignatures, join, parse_lines
 from tests.log_keys import log_key
 from tests.parts import ROOT
-from tests.test_witness_server import Desk
+from tests.witness_desk import Desk
 from tests.witness_side import FORK, OwnWitness, note_at, request_at
 
 CRASH = """
@@ -21,7 +21,7 @@ import os, sys
 from pathlib import Path
 from gateway import durable
 from gateway.witness import records
-from tests.test_witness_server import Desk
+from tests.witness_desk import Desk
 from tests.witness_side import request_at
 
 directory, moment = Path(sys.argv[1]), sys.argv[2]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,67 +13,19 @@ from gateway.errors import ConfigError
 from gateway.log.cosignature import ED25519, WitnessKey, cosignatures, join, parse_lines
 from gateway.log.note import VerifierKey, split_note
 from gateway.log.vkey import spki
-from gateway.signing import Algorithm, PublicKey, Purpose
-from gateway.witness.protocol import MAX_REQUEST, Answer, encode_request
-from gateway.witness.records import MAX_EVIDENCE, Records
-from gateway.witness.server import MAX_CONNECTIONS, MAX_HEAD, WitnessServer
-from gateway.witness.service import WitnessService, witness_key
-from gateway.witness.settings import Settings
-from tests.log_keys import ORIGIN, Ed25519Signer, P256Signer, log_key, note_of
+from gateway.signing import Algorithm, PublicKey
+from gateway.witness.protocol import encode_request
+from gateway.witness.records import MAX_EVIDENCE
+from tests.log_keys import ORIGIN, P256Signer, log_key
 from tests.parts import need, need_peer
-from tests.whole import DEADLINE_S
-from tests.witness_side import FORK, NAME, ForeignWitness, OwnWitness, get, note_at, post, raw, request_at
-
-NOW_S = 1_700_000_000
-
-
-class WitnessSigner(Ed25519Signer):
-    """An in-memory key that cosigns, and signs nothing else."""
-
-    def __init__(self, seed: int = 5) -> None:
-        super().__init__(seed)
-
-    def sign(self, purpose: Purpose, message: bytes) -> bytes:
-        assert purpose is Purpose.COSIGNATURE
-        return self._key.sign(message)
-
-
-class Desk:
-    """A witness without HTTP, and a clock set by hand."""
-
-    def __init__(self, directory: Path, seed: int = 5) -> None:
-        self.now_s = NOW_S
-        signer, name = WitnessSigner(seed), NAME if seed == 5 else f"{seed}.example"
-        settings = Settings(name=name, key_uri=signer.uri, logs={ORIGIN: (log_key(),)})
-        self.key = witness_key(name, signer)
-        self.records = Records(directory, self.key)
-        self.records.prepare()
-        self.service = WitnessService(settings, signer, self.records, lambda: self.now_s)
-
-    def ask(self, old: int, size: int, **rest: object) -> Answer:
-        """The answer to a request with the right proof."""
-        return self.service.add_checkpoint(request_at(old, size, **rest))  # type: ignore[arg-type]
-
-    def time_of(self, answer: Answer, size: int) -> int:
-        """The time in a cosignature of the checkpoint of that size."""
-        assert answer.status == 200, answer
-        (found,) = cosignatures(join(note_at(size), parse_lines(answer.body)), [self.key])
-        return found.time_s
+from tests.witness_desk import NOW_S, Desk, WitnessSigner
+from tests.witness_side import FORK, NAME, ForeignWitness, OwnWitness, get, note_at, raw, request_at
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     """A witness that knows one log."""
     return Desk(tmp_path / "witness")
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnWitness]:
-    """Our witness as a process, which knows one log."""
-    witness = OwnWitness(tmp_path_factory.mktemp("own") / "witness")
-    witness.trust(log_key().text)
-    with witness:
-        yield witness
 
 
 #: What is asked in this order, and the status that C2SP demands.
@@ -139,11 +88,12 @@ def test_the_witness_from_pypi_says_the_same(tmp_path: Path) -> None:
         assert _converse(witness) == [(what, status) for what, _, status in CONVERSATION]
 
 
-def test_what_it_says_is_verified_by_others(tmp_path: Path, own: OwnWitness) -> None:
+def test_what_it_says_is_verified_by_others(tmp_path: Path) -> None:
     """openssl over the exact bytes, aics-tlog with the verifier key that init printed."""
-    known = own.post(request_at(0, 1))
-    size = 1 if known.status == 200 else int(known.body)
-    note = join(note_at(size), parse_lines(own.post(request_at(size, size)).body))
+    own = OwnWitness(tmp_path / "witness")
+    own.trust(log_key().text)
+    with own:
+        note = join(note_at(5), parse_lines(own.post(request_at(0, 5)).body))
     line, key = split_note(note)[1][-1], WitnessKey.parse(own.vkey)
     time_s = int.from_bytes(line.signature[:8], "big")
     (tmp_path / "message").write_bytes(b"cosignature/v1\ntime %d\n" % time_s + split_note(note)[0])
@@ -175,101 +125,6 @@ def test_the_newest_cosigned_checkpoint_can_be_looked_at(tmp_path: Path) -> None
         assert b" 405 " in raw(witness.port, b"GET /add-checkpoint HTTP/1.1\r\n\r\n")
 
 
-HTTP_FAULTS = {
-    "no HTTP": (b"hello\r\n\r\n", 400),
-    "TLS": (bytes.fromhex("16030100a5010000a10303") + bytes(180) + b"\r\n\r\n", 400),
-    "another version": (b"GET / HTTP/2.0\r\n\r\n", 400),
-    "a request line that is too long": (b"GET /" + b"a" * 2000 + b" HTTP/1.1\r\n\r\n", 400),
-    "headers that are too long": (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * MAX_HEAD + b"\r\n", 400),
-    "headers that do not end": (b"GET / HTTP/1.1\r\na: b\r\n", 400),
-    "a header without a colon": (b"GET / HTTP/1.1\r\nhost\r\n\r\n", 400),
-    "a folded header": (b"GET / HTTP/1.1\r\na: b\r\n c\r\n\r\n", 400),
-    "no length": (b"POST /add-checkpoint HTTP/1.1\r\n\r\n", 411),
-    "chunks": (b"POST /add-checkpoint HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
-    "two lengths": (b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
-    "a length that is none": (b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: +1\r\n\r\na", 400),
-    "a length of thousands of digits": (b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
-    "a body that is too long": (
-        b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_REQUEST + 1),
-        413,
-    ),
-    "a body that is cut": (b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc", 400),
-}
-
-
-@pytest.mark.parametrize("name", HTTP_FAULTS)
-def test_what_is_no_request_of_http_is_answered_and_ends_the_connection(own: OwnWitness, name: str) -> None:
-    """And the next client is served."""
-    data, status = HTTP_FAULTS[name]
-    answer = raw(own.port, data)
-    assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:100]
-    assert b"Connection: close" in answer
-    assert post(own.port, b"").status == 400
-
-
-def test_a_connection_may_be_used_again(own: OwnWitness) -> None:
-    """Two requests at once on one connection, two answers in order (RFC 9112 section 9.3)."""
-    one = b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
-    answers = raw(own.port, one + b"GET /nothing HTTP/1.1\r\n\r\n" + b"GET / HTTP/1.0\r\n\r\n")
-    assert [line.split(b" ")[1] for line in answers.split(b"HTTP/1.1")[1:]] == [b"400", b"404", b"404"]
-
-
-async def test_bytes_that_trickle_in_end_with_the_deadline(desk: Desk) -> None:
-    """A client that never finishes its request holds its own connection only, and not for long."""
-    server = WitnessServer(desk.service, request_s=0.2, idle_s=0.2)
-    port = await server.start("127.0.0.1", 0)
-    try:
-        silent_reader, _ = await asyncio.open_connection("127.0.0.1", port)
-        slow_reader, slow_writer = await asyncio.open_connection("127.0.0.1", port)
-        slow_writer.write(b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 100\r\n\r\nold")
-        async with asyncio.timeout(DEADLINE_S):
-            assert (await asyncio.to_thread(post, port, request_at(0, 5))).status == 200
-            assert (await slow_reader.read()).startswith(b"HTTP/1.1 408 ")
-            assert await silent_reader.read() == b""
-    finally:
-        await server.stop()
-
-
-async def test_connections_are_counted(desk: Desk) -> None:
-    """One more than there may be is told to come again; with one less it is served."""
-    server = WitnessServer(desk.service)
-    port = await server.start("127.0.0.1", 0)
-    try:
-        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MAX_CONNECTIONS)]
-        async with asyncio.timeout(DEADLINE_S):
-            # Each of the accepting tasks has to have its turn.
-            while len(server._connections) < MAX_CONNECTIONS:
-                await asyncio.sleep(0)
-            assert (await asyncio.to_thread(post, port, request_at(0, 5))).status == 503
-            idle[0][1].close()
-            while len(server._connections) == MAX_CONNECTIONS:
-                await asyncio.sleep(0)
-            assert (await asyncio.to_thread(post, port, request_at(0, 5))).status == 200
-    finally:
-        await server.stop()
-
-
-def test_many_clients_at_once_get_one_history(own: OwnWitness) -> None:
-    """Each of them asks for another next size at the same moment: one is cosigned, the others are told which."""
-    answer = own.post(request_at(0, 1))
-    known = 1 if answer.status == 200 else int(answer.body)
-    if known >= 280:
-        pytest.fail("the module's witness has no sizes left")
-    sizes = range(known + 1, known + 13)
-    connections = [socket.create_connection(("127.0.0.1", own.port), timeout=DEADLINE_S) for _ in sizes]
-    bodies = [request_at(known, size) for size in sizes]
-    for connection, body in zip(connections, bodies, strict=True):
-        connection.sendall(b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body))
-    for connection, body in zip(connections, bodies, strict=True):
-        connection.sendall(body)
-    answers = [connection.recv(4096) for connection in connections]
-    for connection in connections:
-        connection.close()
-    cosigned = [size for size, said in zip(sizes, answers, strict=True) if said.startswith(b"HTTP/1.1 200 ")]
-    assert len(cosigned) == 1
-    assert all(said.endswith(b"\r\n\r\n%d\n" % cosigned[0]) for said in answers if b" 409 " in said)
-
-
 def test_the_time_never_goes_back(desk: Desk) -> None:
     """A clock that stands before the last cosignature stops them, until it has passed that time; and says so."""
     assert desk.time_of(desk.ask(0, 5), 5) == NOW_S
@@ -299,9 +154,7 @@ def test_one_of_several_keys_is_enough_and_a_wrong_line_of_a_known_key_condemns(
     hardware = VerifierKey.of(ORIGIN, P256Signer().public_key)
     desk.service.replace_logs({ORIGIN: (log_key(), hardware)})
     assert desk.ask(0, 5).status == 200
-    text, lines = split_note(note_at(7))
-    wrong = join(note_at(9), lines)
-    assert text
+    wrong = join(note_at(9), split_note(note_at(7))[1])
     assert desk.service.add_checkpoint(encode_request(5, [], wrong)).status == 403
 
 
@@ -352,4 +205,3 @@ def test_a_log_with_the_witnesss_own_key_is_refused(desk: Desk) -> None:
     with pytest.raises(ConfigError, match="cannot be its witness"):
         desk.service.replace_logs({"x.example": (VerifierKey.of("x.example", WitnessSigner().public_key),)})
     assert desk.service.settings.logs == {ORIGIN: (log_key(),)}
-    assert note_of(1)
