@@ -21,15 +21,16 @@ from gateway.log.cosignature import (
     cosignature_line,
     cosignatures,
     cosigned_message,
+    is_cosigned,
     join,
     parse_lines,
     signers_of,
     subtree_message,
 )
-from gateway.log.note import parse_checkpoint, split_note
+from gateway.log.note import parse_checkpoint, sign_note, split_note
 from gateway.log.vkey import spki
 from gateway.signing import Algorithm, PublicKey
-from tests.log_keys import ORIGIN, log_key, note_of
+from tests.log_keys import ORIGIN, P256Signer, log_key, note_of
 from tests.parts import missing, need, need_peer
 
 NAME = "witness.example.org/w1"
@@ -136,6 +137,19 @@ def test_lines_are_joined_replaced_and_carried() -> None:
     assert carry(note_of(5), NOTE) == NOTE
     assert carry(note_of(6), NOTE) == note_of(6)
     assert carry(note_of(5), None) == note_of(5)
+
+
+def test_a_cosigned_note_is_told_from_one_with_a_hardware_keys_line() -> None:
+    """An ECDSA signature may be as long as a time and an Ed25519 signature together."""
+    assert is_cosigned(NOTE)
+    assert not is_cosigned(note_of(5))
+    lengths = set()
+    for size in range(1, 300):
+        text = split_note(note_of(1))[0].replace(b"\n1\n", b"\n%d\n" % size)
+        hardware = sign_note(text, ORIGIN, P256Signer())
+        lengths.add(len(split_note(hardware)[1][0].signature))
+        assert not is_cosigned(hardware)
+    assert 72 in lengths
 
 
 BAD_KEYS = {

@@ -217,6 +217,17 @@ def test_a_proof_is_judged_by_a_policy(station: Station, tmp_path: Path, capsys:
     assert _run("verify", tmp_path / "wrong", "--vkey", LOG_KEY.text) == 0, "to others it is a stranger's line"
 
 
+def test_a_proof_is_made_under_a_cosigned_checkpoint_where_one_covers_the_entry(
+    station: Station, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A little older, and worth more; an entry behind it is proved under the newest."""
+    config = tmp_path / "config.yaml"
+    config.write_text(f"origin: {ORIGIN}\nstate_dir: {station.state}\n")
+    for seq, code in ((3, 0), (station.log.size - 3, 1)):
+        assert _run("--config", config, "log", "prove", seq, "-o", tmp_path / "proof") == 0
+        assert _run("verify", tmp_path / "proof", "--policy", _policy(tmp_path / "p", "quorum w")) == code
+
+
 def test_a_policy_takes_the_place_of_the_keys(
     station: Station, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,7 +32,7 @@ from gateway.log.signer_state import last_signed
 from gateway.log.tile_reader import is_tile_directory, read_note, surplus
 from gateway.log.tiles import write_tiles
 from gateway.log.tree import inclusion_proof_streamed
-from gateway.log.verify import INTACT, TAMPERED, Demands, Report, verify_segments, verify_tiles
+from gateway.log.verify import INTACT, TAMPERED, UNWITNESSED, Demands, Report, verify_segments, verify_tiles
 from gateway.log.view import LogView, find_log
 from gateway.log.vkey import VerifierKey
 from gateway.show import entry_line, entry_object
@@ -185,6 +185,8 @@ def _report_object(report: Report, keys: list[str]) -> dict[str, Any]:
 
 
 def _report_text(report: Report, whose: str) -> str:
+    if report.verdict == UNWITNESSED:
+        return f"UNWITNESSED: {report.reason}; else intact: {report.origin}, {report.size} entries"
     if report.verdict != INTACT:
         bad = "" if report.first_bad_seq is None else f" from entry {report.first_bad_seq} on"
         return f"{report.verdict.upper()}{bad}: {report.reason} ({report.origin}, {report.size} entries before it)"
@@ -201,6 +203,10 @@ def _report_text(report: Report, whose: str) -> str:
 def _prove(args: argparse.Namespace, app: App) -> int:
     view = _view(args, app)
     note = view.newest_checkpoint
+    cosigned = view.newest_cosigned()
+    if cosigned is not None and args.seq < parse_checkpoint(cosigned).size:
+        # A little older, and worth more: a witness saw it.
+        note = cosigned
     size = parse_checkpoint(note).size if note else 0
     if note is None or args.seq >= size:
         end = f"the newest checkpoint covers entries below {size}"

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 ED25519, ML_DSA_44 = 0x04, 0x06
 MAX_VKEY = 4096
 _KEY_SIZES = {ED25519: 32, ML_DSA_44: 1312}
+_SIGNATURE_SIZES = {ED25519: 64, ML_DSA_44: 2420}
 _TIME_SIZE = 8
 _MAX_NAME = 255
 
@@ -226,6 +227,13 @@ def signers_of(note: bytes, keys: Sequence[WitnessKey]) -> list[WitnessKey]:
         return []
     present = {(line.name, line.key_id) for line in split_note(note)[1]}
     return [key for key in keys if (key.name, key.key_id) in present]
+
+
+def is_cosigned(note: bytes) -> bool:
+    """Whether *note* has a line that looks like a witness's, whoever it may be; nothing is verified."""
+    sizes = {_TIME_SIZE + _SIGNATURE_SIZES[kind] for kind in _KEY_SIZES}
+    # An ECDSA signature of the same length begins with 0x30, a time with zero for the next two thousand million years.
+    return any(len(line.signature) in sizes and not line.signature[0] for line in split_note(note)[1])
 
 
 def _line(line: NoteSignature) -> bytes:

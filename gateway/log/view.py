@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.errors import ConfigError, TamperError
+from gateway.log.cosignature import is_cosigned
 from gateway.log.entry import Entry, Kind, decode, description
 from gateway.log.frame import FrameError
 from gateway.log.reader import SegmentReader
@@ -15,6 +16,8 @@ from gateway.reading import MeterDescription
 
 _BATCH = 4096
 _BATCH_BYTES = 1 << 20
+#: Segments in which a cosigned checkpoint is looked for: an hour or more of a busy log each.
+_LOOK_BACK = 4
 
 
 def find_log(directory: Path) -> Path:
@@ -49,6 +52,18 @@ class LogView:
             raise TamperError(f"{path}: {error}", seq=self._starts[-1]) from error
         self.origin, self.size = newest.header.origin, newest.next_seq
         self.newest_checkpoint = newest.notes[-1][1] if newest.notes else newest.header.note or None
+
+    def newest_cosigned(self) -> bytes | None:
+        """The newest checkpoint that a witness seems to have cosigned, as far as the newest segments hold one."""
+        for start in self._starts[: -1 - _LOOK_BACK : -1]:
+            try:
+                notes = load(self._directory / segment_name(start)).notes
+            except FrameError:
+                # log verify says what is wrong with it; the checkpoint looked for is not in it.
+                continue
+            if (found := next((note for _, note in reversed(notes) if is_cosigned(note)), None)) is not None:
+                return found
+        return None
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Entries from seq *start* on, up to *stop* or the end. Raises TamperError where the log has changed."""

@@ -14,7 +14,7 @@ away           it could not be reached, or TLS failed: asked again after a pause
 misconfigured  it does not know this log or key, or cosigns with another key than the config says
 faulty         its answer was none that the protocol has, or the log could not be proved or stored
 refused        it says that the log contradicts what it has seen: an alarm, with its words
-ahead          it has cosigned more than the disk holds: an alarm, and the next start begins an epoch
+ahead          it has cosigned more than the disk holds: an alarm, the next start begins an epoch; not asked until then
 =============  =======================================================================================================
 """
 
@@ -151,6 +151,9 @@ class Witness:
 
     async def _ask(self) -> bool:
         """One submission; whether it was cosigned."""
+        if self._state == Outcome.AHEAD.value:
+            # This log cannot be extended honestly: to show it on would be to show a fork.
+            return False
         note = self._chosen()
         self._asked = _text(note)
         try:
