@@ -4,6 +4,7 @@ Topics. A channel has one base topic T (MQTT 5.0 section 4.7 rules for topic nam
 
     T/genesis              retained    entry 0, its own bytes
     T/checkpoint           retained    the newest durable checkpoint: a C2SP signed note, UTF-8 text
+    T/cosigned             retained    the checkpoint that witnesses cosigned last, as text; empty for none yet
     T/entries                          messages, as below
     T/request                          MQTT 5 only: requests, as below, with Response Topic and Correlation Data
     T/status               retained    JSON, with last will
@@ -28,11 +29,12 @@ Request. Deterministic CBOR, an array of three unsigned integers below 2**63: ve
 seq after the last one wanted (larger than the first, by at most 10,000). The answer is a series of messages
 on the response topic, each with the request's correlation data; nothing comes for seqs that the sender no longer has.
 
-A directory channel D holds the retained topics as files (D/genesis, D/checkpoint, D/status, D/meter/NAME/status) and
-each message as D/entries/<seq, 20 digits>-<n, 6 digits or more>.msg. The seq is the first one that the message adds to
-the directory: its first seq, or, where it repeats entries that are there already, the end of those; n counts
-the messages with the same seq. So names rise, as pairs of numbers, in the order of sending. A file appears complete or
-not at all; names that start with "." are not messages. The oldest messages are removed when the space is used up.
+A directory channel D holds the retained topics as files (D/genesis, D/checkpoint, D/cosigned, D/status,
+D/meter/NAME/status) and each message as D/entries/<seq, 20 digits>-<n, 6 digits or more>.msg. The seq is the first one
+that the message adds to the directory: its first seq, or, where it repeats entries that are there already, the end of
+those; n counts the messages with the same seq. So names rise, as pairs of numbers, in the order of sending. A file
+appears complete or not at all; names that start with "." are not messages. The oldest messages are removed when the
+space is used up.
 
 Nothing here is trusted: who decodes a message knows its shape, and ``gateway/receiver/`` judges what it says.
 """
@@ -103,6 +105,11 @@ class Topics:
     def checkpoint(self) -> str:
         """The newest checkpoint, retained."""
         return f"{self.base}/checkpoint"
+
+    @property
+    def cosigned(self) -> str:
+        """The checkpoint that was cosigned last, retained; only where the gateway has witnesses."""
+        return f"{self.base}/cosigned"
 
     @property
     def entries(self) -> str:

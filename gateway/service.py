@@ -34,6 +34,8 @@ from gateway.sink import Sink
 from gateway.state import State
 from gateway.task import Progress, Supervisor
 from gateway.watch import feed_watchdog, watch_clock, watch_disk
+from gateway.witness.desk import WitnessDesk
+from gateway.witness.memory import published_size
 from gateway.writer import Writer, policy_of
 
 _log = logging.getLogger(__name__)
@@ -113,6 +115,8 @@ class Gateway:
         self._open_log(config)
         policy = policy_of(config.log)
         self._writer = Writer(self._logbook, self._keeper, policy, self._clock, self._wake)
+        directory = config.state_dir / "log"
+        self._witnesses = WitnessDesk(self._logbook, directory, self._writer, self._state, self._supervisor, self._show)
         if self._state.recovered:
             self._writer.event("state-lost", WARNING, "state.json", self._state.recovered)
         self._note_config()
@@ -135,9 +139,8 @@ class Gateway:
             commit_entries=config.log.commit.entries,
             vkeys=self._keeper.vkeys(),
         )
-        self._logbook, found = open_log(
-            config.state_dir / "log", declared, self._clock, boot_id(), signed=self._keeper.signed_size
-        )
+        signed = published_size(self._keeper.signed_size, self._state)
+        self._logbook, found = open_log(config.state_dir / "log", declared, self._clock, boot_id(), signed=signed)
         self._keeper.learn(self._logbook.newest_checkpoint)
         self._tell_found(found)
 
@@ -196,6 +199,7 @@ class Gateway:
         ]
         for outbox in self._outboxes:
             self._supervisor.start(f"channel {outbox.status.name}", partial(_deliver, outbox))
+        self._witnesses.start(config.witnesses)
         for meter in (meter for bus in buses for meter in bus.meters):
             name = meter.description.name
             poller = Poller(meter, periods[name], self._writer, self._clock, self._meter_changed, known.get(name))
@@ -211,6 +215,7 @@ class Gateway:
 
     async def _stop_parts(self) -> None:
         await self._supervisor.stop(*(f"meter {poller.health.name}" for poller in self.pollers))
+        await self._witnesses.stop()
         for bus in self._buses:
             await bus.close()
         self._buses, self.pollers = (), []
@@ -274,13 +279,19 @@ class Gateway:
     def _wake(self) -> None:
         for outbox in self._outboxes:
             outbox.wake()
+        self._witnesses.wake()
 
     def _meter_changed(self, health: MeterHealth) -> None:
+        self._show(f"meter/{health.name}/status", retained.meter_status(health))
+
+    def _show(self, suffix: str, payload: bytes) -> None:
         for outbox in self._outboxes:
-            outbox.set_status(f"meter/{health.name}/status", retained.meter_status(health))
+            outbox.set_status(suffix, payload)
 
     def _retained(self, config: Config) -> dict[str, bytes]:
-        return retained.meter_states(config.meters, "unknown") | {"status": self._status("online")}
+        # Nothing yet: what an earlier run showed may be of another epoch.
+        cosigned = {"cosigned": b""} if config.witnesses else {}
+        return retained.meter_states(config.meters, "unknown") | {"status": self._status("online")} | cosigned
 
     def _status(self, state: str) -> bytes:
         return retained.gateway_status(
@@ -305,6 +316,7 @@ class Gateway:
             "key": {"uri": self._keeper.uri, "vkeys": list(self._keeper.vkeys()), "error": self._keeper.error},
             "meters": [describe.meter(poller.health) for poller in self.pollers],
             "sinks": [describe.sink(outbox.status) for outbox in self._outboxes],
+            "witnesses": self._witnesses.describe(),
             "clock": describe.clock(self._clock()),
             "disk": describe.disk(self.config.state_dir),
             "process": {**describe.process(), "stuck": self._supervisor.stuck()},

@@ -3,14 +3,16 @@
 A purpose separates domains: a key opened for one purpose refuses every other, whoever asks. What is signed tells the
 purposes apart as well, so that no signature made for one of them can be shown as one for another:
 
-==========  =========================================================================================================
-purpose     bytes signed
-==========  =========================================================================================================
-CHECKPOINT  the note text of a C2SP signed note, without any wrapping, so that every C2SP tool verifies them: at least
-            three lines
-RECEIPT     the Sig_structure of a COSE_Sign1 (RFC 9052 section 4.4): begins with 0x84, which no UTF-8 text does
-BILLING     the payload of an OCMF record: one JSON object, begins with a brace and holds no newline
-==========  =========================================================================================================
+===========  ========================================================================================================
+purpose      bytes signed
+===========  ========================================================================================================
+CHECKPOINT   the note text of a C2SP signed note, without any wrapping, so that every C2SP tool verifies them: at least
+             three lines
+COSIGNATURE  what a witness says of another log's checkpoint (``gateway.log.cosignature``): begins with the line
+             ``cosignature/v1``, which is no origin in a checkpoint that counts, since the line behind it is no size
+RECEIPT      the Sig_structure of a COSE_Sign1 (RFC 9052 section 4.4): begins with 0x84, which no UTF-8 text does
+BILLING      the payload of an OCMF record: one JSON object, begins with a brace and holds no newline
+===========  ========================================================================================================
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ class Purpose(Enum):
     CHECKPOINT = "checkpoint"
     RECEIPT = "receipt"
     BILLING = "billing"
+    COSIGNATURE = "cosignature"
 
 
 class Algorithm(Enum):

@@ -24,8 +24,10 @@ from typing import Any, Protocol
 
 from gateway.config.model import LogConfig
 from gateway.errors import LogUnavailable, SignerError
+from gateway.log.cosignature import carry
 from gateway.log.entry import ALARM, INFORMATION, Kind
 from gateway.log.log import Appended, Log
+from gateway.log.reader import note_size
 from gateway.reading import Clock, MeterDescription, Moment
 from gateway.task import Progress
 
@@ -240,6 +242,8 @@ class Writer:
             # Shielded: a signature that comes late must not be lost half-way through its own bookkeeping.
             async with asyncio.timeout(SIGN_DEADLINE_S):
                 note = await asyncio.shield(signing)
+            # Where the log did not grow, what witnesses have said of the same checkpoint stays with it.
+            note = carry(note, self.log.newest_checkpoint)
             await loop.run_in_executor(self._disk, partial(self.log.checkpoint, note, at_once=at_once))
         except (SignerError, LogUnavailable) as error:
             self._trouble("key", f"no checkpoint at size {tree.size}: {error}")
@@ -250,6 +254,16 @@ class Writer:
         self._clear("key")
         if at_once:
             self._durable()
+        return True
+
+    async def keep(self, note: bytes) -> bool:
+        """Stores a checkpoint that was cosigned, durably; False when the disk refused."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._disk, _store_cosigned, self.log, note)
+        except LogUnavailable as error:
+            self._trouble("log", f"a cosigned checkpoint was not stored: {error}")
+            return False
+        self._durable()
         return True
 
     async def finish(self) -> None:
@@ -275,3 +289,12 @@ class Writer:
             return False
         _log.warning("%s: works again", what)
         return True
+
+
+def _store_cosigned(log: Log, note: bytes) -> None:
+    newest = log.newest_checkpoint
+    log.checkpoint(note)
+    if newest is not None and note_size(newest) > note_size(note):
+        # Signed while the witness was asked: the newest one must stand last. A crash before this leaves the log with
+        # an older checkpoint in its place until the next one is signed.
+        log.checkpoint(newest)

@@ -22,14 +22,20 @@ from gateway.config import (
     RetainConfig,
     SerialConfig,
     TlsConfig,
+    WitnessConfig,
     load,
 )
 from gateway.config import build as config_build
 from gateway.config import channels as config_channels
 from gateway.config import meters as config_meters
 from gateway.config import serve as config_serve
-from tests.config_text import EXAMPLE, MINIMAL, SmallCatalogue, load_text
+from gateway.config import witnesses as config_witnesses
+from gateway.log.cosignature import ED25519, WitnessKey
+from tests.config_text import EXAMPLE, MINIMAL, SmallCatalogue, load_text, problems_of
 from tests.parts import ROOT
+
+SECTIONS = {"key", "log", "buses", "meters", "channels", "witnesses", "serve"}
+WITNESS, OTHER = (WitnessKey.of(f"{name}.example", ED25519, name.encode() * 32) for name in "wv")
 
 
 def uncommented(text: str) -> str:
@@ -175,6 +181,31 @@ channels:
     assert str(url) == "mqtts://ann%40example.org@broker.example.org:8883"
 
 
+def test_a_witness_has_its_key_and_defaults(tmp_path):
+    """Its authority is relative to state_dir; http is for this machine, and a warning elsewhere."""
+    text = f"""
+origin: example.org/a
+state_dir: state
+witnesses:
+  - {{name: a, url: "https://w.example.org:8443/log", vkey: "{WITNESS.text}", every: 60, ca: ca.pem}}
+  - {{name: b, url: "http://[::1]:7380/", vkey: "{OTHER.text}"}}
+"""
+    ca = tmp_path / "state/ca.pem"
+    url = "https://w.example.org:8443/log"
+    config = load_text(tmp_path, text)
+    assert config.witnesses == (
+        WitnessConfig(name="a", url=url, vkey=WITNESS.text, every_ms=60_000, ca=ca),
+        WitnessConfig(name="b", url="http://[::1]:7380/", vkey=OTHER.text, every_ms=300_000, ca=None),
+    )
+    assert not [warning for warning in config.warnings if "witnesses" in warning.path]
+    (warning,) = [w for w in load_text(tmp_path, text.replace("[::1]", "192.0.2.1")).warnings if "witness" in w.path]
+    assert "anybody on the way can change what the witness answers" in warning.message
+    twice = problems_of(tmp_path, text.replace(OTHER.text, WITNESS.text).replace("name: b", "name: a"))
+    assert len(twice) == 2
+    assert "another witness is named a already" in twice[0]
+    assert "one witness asked twice is no second witness" in twice[1]
+
+
 @pytest.mark.parametrize(
     ("uri", "path"),
     [
@@ -213,7 +244,8 @@ def test_the_reference_names_every_key():
         *(f"meters.{key}" for key in config_meters.METER_KEYS),
         *(f"channels.{key}" for key in config_channels.CHANNEL_KEYS if key != "tls"),
         *(f"channels.tls.{key}" for key in config_channels.TLS_KEYS),
-        *(key for key in config_build.KEYS if key not in {"key", "log", "buses", "meters", "channels", "serve"}),
+        *(key for key in config_build.KEYS if key not in SECTIONS),
+        *(f"witnesses.{key}" for key in config_witnesses.WITNESS_KEYS),
         *(f"log.{part}.{key}" for part, keys in config_build.LOG_KEYS.items() for key in keys),
         *(f"serve.{key}" for key in config_serve.SERVE_KEYS),
         "key.uri",

@@ -117,3 +117,19 @@ async def test_a_disk_that_takes_nothing_is_a_trouble_until_it_does(log: Log, mo
     assert found.troubles == {}
     gaps = [entry for entry in map(decode, log.read(0)) if entry.kind is Kind.GAP]
     assert [(entry.body[0], entry.body[3]) for entry in gaps] == [("main", 2)]
+
+
+async def test_what_a_witness_said_stays_with_a_checkpoint_that_is_signed_again(log: Log) -> None:
+    """An idle log signs the same text again; once it grows, the line of the old text is not carried on."""
+    found, _ = writer(log, HandSigner())
+    assert await found.checkpoint()
+    bare = log.newest_checkpoint
+    assert bare is not None
+    cosigned = bare + b"\xe2\x80\x94 witness.example AAAAAAA=\n"
+    assert await found.keep(cosigned)
+    assert await found.checkpoint()
+    assert log.newest_checkpoint == cosigned
+    found.append(Kind.EVENT, ["code", INFORMATION, "test", "more"])
+    await found.commit()
+    assert await found.checkpoint()
+    assert b"witness.example" not in (log.newest_checkpoint or b"")

@@ -5,8 +5,10 @@ channel. Every key given with --vkey must have signed; the first one's name is t
 says otherwise. DIR becomes a log that ``log verify`` accepts; a later run with the same DIR goes on where this one
 ended.
 
-Exit codes: 0 nothing wrong; 1 --until-size was not reached in time, or entries are missing; 3 the channel cannot be
-reached; 4 evidence of tampering; 130 Ctrl-C.
+With --policy, N entries are reached when the witnesses vouch for them, and it is a finding when they fall silent.
+
+Exit codes: 0 nothing wrong; 1 --until-size was not reached in time, entries are missing, or the policy's witnesses have
+not said enough; 3 the channel cannot be reached; 4 evidence of tampering; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from gateway import durable
 from gateway.channel import Topics, check_origin
+from gateway.cli.policy import add_option, now_s, trust, witnessed_text
 from gateway.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, MalformedError
 from gateway.follow.follower import Feed, Follower
 from gateway.follow.report import JsonReport, TextReport
+from gateway.follow.witness_watch import WitnessWatch
 from gateway.log.vkey import VerifierKey
 from gateway.receiver.receiver import Receiver
 from gateway.receiver.store import ReceiverStore
@@ -45,6 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     follow.formatter_class = argparse.RawDescriptionHelpFormatter
     follow.add_argument("url", metavar="URL", help="mqtt://HOST:PORT/TOPIC, mqtts://…, or a directory")
     follow.add_argument("--vkey", action="append", default=[], metavar="VKEY", help="key that must have signed")
+    add_option(follow)
     follow.add_argument("--origin", metavar="ORIGIN", help="the log to follow (default: the first key's name)")
     follow.add_argument("--store", type=Path, metavar="DIR", help="keep what was accepted, as a log")
     follow.add_argument("--until-size", type=_size, metavar="N", help="end when N entries are verified")
@@ -75,21 +80,28 @@ def _seconds(text: str) -> float:
 
 def run(args: argparse.Namespace, app: App) -> int:  # noqa: ARG001  (this command needs no gateway)
     """Follows the channel; returns the exit code."""
-    keys = [_vkey(text) for text in args.vkey]
+    for text in args.vkey:
+        _vkey(text)
+    trusted = trust(args)
+    keys, policy = trusted.keys, trusted.policy
     if args.origin is not None:
         _checked_origin(args.origin)
     url = _checked_url(args)
     store = ReceiverStore(args.store) if args.store else None
     try:
-        receiver = Receiver(keys=keys, origin=args.origin, store=store)
+        origin = args.origin or (policy.origin if policy else None)
+        receiver = Receiver(keys=keys, origin=origin, store=store, policy=policy)
         report = _report(args, receiver)
+        watch = WitnessWatch(receiver, now_s) if policy else None
         if not keys:
             report.notice("no --vkey given: nothing is verified against a key from outside (key show prints it)")
-        follower = Follower(receiver, _feed(args, url, receiver), report, time.monotonic)
+        follower = Follower(receiver, _feed(args, url, receiver), report, time.monotonic, watch)
         with _Signals(follower):
             code = follower.run(until_size=args.until_size, timeout_s=args.timeout)
         if not keys and receiver.named_vkeys:
             report.notice(f"the channel's genesis entry names the key: {' '.join(receiver.named_vkeys)}")
+        if watch is not None:
+            report.notice(witnessed_text(watch.judged()))
         report.done(follower.findings, len(keys))
         return code
     finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli import prove
+from gateway.cli.policy import add_option, now_s, trust, witnessed_object, witnessed_text
 from gateway.cli.progress import Progress
 from gateway.cli.view import entry_number, log_directory
 from gateway.errors import (
@@ -33,7 +34,7 @@ from gateway.log.note import parse_checkpoint
 from gateway.log.signer_state import last_signed
 from gateway.log.tile_reader import is_tile_directory, read_note, surplus
 from gateway.log.tiles import write_tiles
-from gateway.log.verify import INTACT, TAMPERED, Demands, Report, verify_segments, verify_tiles
+from gateway.log.verify import INTACT, TAMPERED, UNWITNESSED, Demands, Report, verify_segments, verify_tiles
 from gateway.log.view import LogView, find_log
 from gateway.log.vkey import VerifierKey
 from gateway.show import entry_line, entry_object
@@ -66,6 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verify.add_argument(
         "--quorum", type=entry_number, metavar="N", help="how many of the keys must have signed (default all)"
     )
+    add_option(verify)
     verify.add_argument(
         "--known", action="append", default=[], type=Path, metavar="CHECKPOINT", help="file the log must extend"
     )
@@ -109,7 +111,8 @@ def _show(args: argparse.Namespace, app: App) -> int:
 
 
 def _verify(args: argparse.Namespace, app: App) -> int:
-    keys = [VerifierKey.parse(text) for text in args.vkey]
+    trusted = trust(args)
+    keys = list(trusted.keys)
     known = [path.read_bytes() for path in args.known]
     whose = "the keys given"
     directory = args.directory
@@ -120,7 +123,7 @@ def _verify(args: argparse.Namespace, app: App) -> int:
             keys, whose = _own_keys(app, config), "this gateway's own key"
     if not keys:
         whose = "the keys that the log itself names (give --vkey to see whose log it is)"
-    demands = Demands(keys=keys, quorum=args.quorum, known=known)
+    demands = Demands(keys=keys, quorum=trusted.quorum, known=known, policy=trusted.policy, now_s=now_s())
     report = _checked(directory, demands)
     if args.json:
         print(json.dumps(_report_object(report, [key.text for key in keys])))
@@ -179,10 +182,13 @@ def _report_object(report: Report, keys: list[str]) -> dict[str, Any]:
         "pruned": report.pruned,
         "first_bad_seq": report.first_bad_seq,
         "reason": report.reason,
+        "witnessed": witnessed_object(report.witnessed),
     }
 
 
 def _report_text(report: Report, whose: str) -> str:
+    if report.verdict == UNWITNESSED:
+        return f"UNWITNESSED: {report.reason}; else intact: {report.origin}, {report.size} entries"
     if report.verdict != INTACT:
         bad = "" if report.first_bad_seq is None else f" from entry {report.first_bad_seq} on"
         return f"{report.verdict.upper()}{bad}: {report.reason} ({report.origin}, {report.size} entries before it)"
@@ -190,10 +196,11 @@ def _report_text(report: Report, whose: str) -> str:
     unsigned = f"; the last {tail} are not signed yet" if tail else ""
     pruned = f", {report.pruned} of them pruned as manifest entries say" if report.pruned else ""
     root = base64.b64encode(report.root).decode()
-    return (
+    text = (
         f"intact: {report.origin}, {report.size} entries{pruned}, "
         f"{report.checkpoints} checkpoints checked against {whose}{unsigned}; root {root}"
     )
+    return text if report.witnessed is None else f"{text}\n{witnessed_text(report.witnessed)}"
 
 
 def _export(args: argparse.Namespace, app: App) -> int:

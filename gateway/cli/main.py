@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "channel": "gateway.cli.channel",
     "fields": "gateway.cli.fields",
     "simulate": "gateway.cli.simulate",
+    "witness": "gateway.cli.witness",
 }
 
 

@@ -9,8 +9,9 @@ including ``--until``. A time is RFC 3339 with its offset, such as 2026-03-01T14
 midnight in this computer's time zone; the window is said in UTC on standard error. The clock may have been set back
 and forth: all readings that claim a time in the window are found, wherever they stand in the log.
 
-``--checkpoint newest`` (the default) proves under the newest checkpoint; ``first`` under the first one that is kept
-and covers the entries, which was signed soonest after them, and often makes a smaller proof.
+``--checkpoint newest`` (the default) proves under the newest checkpoint, or under the newest that a witness cosigned,
+where that covers the entries; ``first`` under the first one that is kept and covers them, which was signed soonest
+after them, and often makes a smaller proof.
 
 ``--json`` prints one object: ``file``, ``format``, ``entries`` (how many), ``hashes``, ``bytes``, ``size`` (of the
 checkpoint). Exit codes: 0 written; 1 nothing is in the window; 2 the request is wrong; 3 not signed yet; 4 the log was
@@ -184,8 +185,11 @@ def _require_signed(chosen: list[int], job: _Job) -> None:
 
 
 def _checkpoint(which: str, last: int, job: _Job) -> Checkpoint:
-    note = job.view.first_checkpoint(last) if which == _FIRST else None
-    return parse_checkpoint(note or job.view.newest_checkpoint or b"")
+    note = job.view.first_checkpoint(last) if which == _FIRST else job.view.newest_cosigned()
+    newest = parse_checkpoint(job.view.newest_checkpoint or b"")
+    found = parse_checkpoint(note) if note else newest
+    # One that a witness saw is a little older, and worth more.
+    return found if found.size > last else newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,9 @@ def _troubles(answer: dict[str, Any]) -> list[str]:
         for sink in answer["sinks"]
         if sink["state"] != "connected"
     ]
+    found += [
+        f"witness {witness['name']}: {witness['error']}" for witness in answer.get("witnesses", []) if witness["error"]
+    ]
     found += [f"no progress: {name}" for name in answer["process"]["stuck"]]
     if answer["key"]["error"]:
         found.append(f"key: {answer['key']['error']}")
@@ -59,6 +62,8 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         f"key        {answer['key']['uri']}",
         *map(_meter, answer["meters"]),
         *map(_sink, answer["sinks"]),
+        # A gateway of an earlier version may be running still.
+        *map(_witness, answer.get("witnesses", [])),
         f"clock      {when(clock['wall_ms'])}, quality {clock['quality']}, {bound}",
         f"disk       {disk['free_bytes'] >> 20} MB free of {disk['total_bytes'] >> 20} MB",
         f"process    {process['pid']}, {process['rss_bytes'] / 1e6:.1f} MB of memory",
@@ -74,6 +79,11 @@ def _meter(meter: dict[str, Any]) -> str:
 def _sink(sink: dict[str, Any]) -> str:
     confirmed = f"confirmed up to entry {sink['acked_seq']}, {sink['backlog']} waiting"
     return f"channel    {sink['name']}: {sink['state']}, {confirmed}"
+
+
+def _witness(witness: dict[str, Any]) -> str:
+    cosigned = f"cosigned up to size {witness['size']} at {when(witness['cosigned_ms'])}"
+    return f"witness    {witness['name']}: {witness['state']}, {cosigned}"
 
 
 def when(wall_ms: int | None) -> str:

@@ -6,10 +6,10 @@ entries are shown in plain words, then what the file proves and what it does not
 ``--json`` prints one object: ``ok``, ``format`` (``tlog-proof`` or ``evidence``), ``origin``, ``size`` and ``root``
 (base64) of the checkpoint, ``signed_by`` (verifier keys), ``entries`` (as ``log show`` prints them), ``words`` (the
 lines that are shown for them), ``proves`` and ``does_not_prove`` (sentences); of a tlog-proof ``index`` and ``entry``
-too. Or ``ok`` false, ``reason`` and ``seq``.
+too, and with a policy ``witnessed``. Or ``ok`` false, ``reason`` and ``seq``.
 
-Exit codes: 0 proved; 2 the file is no proof, or the request is wrong; 4 the file proves nothing: an entry, a hash or
-the checkpoint was changed, or somebody else signed it.
+Exit codes: 0 proved; 1 proved, but not witnessed as the policy demands; 2 the file is no proof, or the request is
+wrong; 4 the file proves nothing: an entry, a hash or the checkpoint was changed, or somebody else signed it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import EXIT_OK, ConfigError, GatewayError, MalformedError, TamperError, exit_code
+from gateway.cli.policy import Trust, add_option, now_s, trust, witnessed_object, witnessed_text
+from gateway.errors import EXIT_NO, EXIT_OK, ConfigError, GatewayError, MalformedError, TamperError, exit_code
 from gateway.log import evidence, proof
 from gateway.log.entry import Entry, Kind, decode, description
-from gateway.log.note import Checkpoint
+from gateway.log.note import Checkpoint, of_origin
 from gateway.log.proof import ProofResult, verify_proof
 from gateway.log.vkey import VerifierKey
 from gateway.plain_words import does_not_prove, entry_words, meter_words, place_words, proves
@@ -35,6 +36,7 @@ from gateway.show import entry_line, entry_object
 
 if TYPE_CHECKING:
     from gateway.app import App
+    from gateway.log.witnessing import Witnessed
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  (argparse has no public name)
 
@@ -47,9 +49,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("verify", help="check a proof or evidence, offline, with only the public key")
     parser.add_argument("file", metavar="FILE", help="what log prove wrote; - is standard input")
     parser.add_argument(
-        "--vkey", action="append", required=True, metavar="VKEY", help="key that must have signed (key show prints it)"
+        "--vkey", action="append", default=[], metavar="VKEY", help="key that must have signed (key show prints it)"
     )
     parser.add_argument("--quorum", type=int, metavar="N", help="how many of the keys must have signed (default: all)")
+    add_option(parser)
     parser.add_argument(
         "--origin", metavar="ORIGIN", help="the log that it must be (default: the one a key is named for)"
     )
@@ -81,26 +84,49 @@ class _Proved:
 
 def run(args: argparse.Namespace, app: App | None = None) -> int:  # noqa: ARG001  (needs no config)
     """Verifies ``args.file``. Raises ConfigError, and MalformedError or TamperError where no JSON is asked for."""
-    keys = [VerifierKey.parse(text) for text in args.vkey]
+    trusted = trust(args)
+    if not trusted.keys:
+        raise ConfigError("whose log? give --vkey (key show prints it), or --policy")
     try:
-        proved = _verified(args, keys)
+        proved = _verified(args, trusted)
+        witnessed = _witnessed(proved.checkpoint, trusted)
     except (MalformedError, TamperError) as error:
         if not args.json:
             raise
         print(json.dumps(_refusal(error)))
         return exit_code(error)
     if args.json:
-        print(json.dumps(_object(proved)))
+        print(json.dumps(_object(proved) | _verdict(witnessed)))
     else:
-        print("\n".join(_lines(proved)))
-    return EXIT_OK
+        print("\n".join([*_lines(proved), *([witnessed_text(witnessed)] if witnessed else [])]))
+    return EXIT_OK if witnessed is None or witnessed.met else EXIT_NO
 
 
-def _verified(args: argparse.Namespace, keys: Sequence[VerifierKey]) -> _Proved:
+def _witnessed(checkpoint: Checkpoint, trusted: Trust) -> Witnessed | None:
+    """What the policy's witnesses say of the proof's checkpoint. Raises TamperError."""
+    if trusted.policy is None:
+        return None
+    # Imported late, with the policy.
+    from gateway.log.witnessing import Witnessing
+
+    if not of_origin(checkpoint.origin, trusted.policy.origin):
+        raise TamperError(f"the checkpoint is of the log {checkpoint.origin[:80]!r}, which is not the policy's")
+    witnessing = Witnessing(trusted.policy)
+    witnessing.see(checkpoint)
+    return witnessing.judge(checkpoint.size, now_s())
+
+
+def _verdict(witnessed: Witnessed | None) -> dict[str, Any]:
+    if witnessed is None:
+        return {}
+    return {"ok": witnessed.met, "reason": witnessed.reason or None, "witnessed": witnessed_object(witnessed)}
+
+
+def _verified(args: argparse.Namespace, trusted: Trust) -> _Proved:
     data = _read(args.file)
     first = data[:80].split(b"\n", 1)[0]
     if first == proof.HEADER.encode():
-        return _verified_proof(args, data, keys)
+        return _verified_proof(args, data, trusted)
     if first != evidence.HEADER.encode():
         raise MalformedError(
             f"{args.file}: its first line is neither {proof.HEADER} nor {evidence.HEADER}; name a file that log prove "
@@ -108,7 +134,7 @@ def _verified(args: argparse.Namespace, keys: Sequence[VerifierKey]) -> _Proved:
         )
     if args.definition is not None:
         raise ConfigError("--definition: evidence holds the definitions itself; leave it out")
-    result = evidence.verify_evidence(data, keys, args.origin, quorum=args.quorum)
+    result = evidence.verify_evidence(data, trusted.keys, args.origin, quorum=trusted.quorum)
     return _Proved(
         form="evidence",
         entries=result.entries,
@@ -129,13 +155,13 @@ def _read(name: str) -> bytes:
         raise ConfigError(f"{name}: cannot be read ({error.strerror}); name a file that log prove wrote") from error
 
 
-def _verified_proof(args: argparse.Namespace, data: bytes, keys: Sequence[VerifierKey]) -> _Proved:
-    result = verify_proof(data, keys, args.origin, quorum=args.quorum)
+def _verified_proof(args: argparse.Namespace, data: bytes, trusted: Trust) -> _Proved:
+    result = verify_proof(data, trusted.keys, args.origin, quorum=trusted.quorum)
     entry = _entry(result)
     return _Proved(
         form="tlog-proof",
         entries=[entry],
-        meters=_meters(args, entry, result, keys),
+        meters=_meters(args, entry, result, trusted),
         checkpoint=result.checkpoint,
         signed_by=result.signed_by,
     )
@@ -148,15 +174,13 @@ def _entry(result: ProofResult) -> Entry:
     return entry
 
 
-def _meters(
-    args: argparse.Namespace, entry: Entry, result: ProofResult, keys: Sequence[VerifierKey]
-) -> dict[int, MeterDescription]:
+def _meters(args: argparse.Namespace, entry: Entry, result: ProofResult, trusted: Trust) -> dict[int, MeterDescription]:
     """What a reading's definition entry says, where its proof was given as well; it must be of the same log."""
     if args.definition is None:
         return {}
     if entry.kind not in (Kind.READING, Kind.CONCEALED):
         raise ConfigError(f"--definition: entry {entry.seq} is a {entry.kind.text} and refers to no definition")
-    named = verify_proof(_read(args.definition), keys, result.checkpoint.origin, quorum=args.quorum)
+    named = verify_proof(_read(args.definition), trusted.keys, result.checkpoint.origin, quorum=trusted.quorum)
     definition = _entry(named)
     if definition.kind is not Kind.DEFINITION or definition.seq != entry.body[0]:
         raise ConfigError(

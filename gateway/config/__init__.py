@@ -19,6 +19,7 @@ from gateway.config.model import (
     SerialConfig,
     ServeConfig,
     TlsConfig,
+    WitnessConfig,
 )
 
 __all__ = [
@@ -39,5 +40,6 @@ __all__ = [
     "SerialConfig",
     "ServeConfig",
     "TlsConfig",
+    "WitnessConfig",
     "load",
 ]

@@ -28,11 +28,12 @@ from gateway.config.model import (
 from gateway.config.section import Section
 from gateway.config.serve import read_serve
 from gateway.config.text import Node, Problems
+from gateway.config.witnesses import WITNESS_EXAMPLE, read_witness
 from gateway.config.world import World
 
 T = TypeVar("T")
 
-KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels", "serve")
+KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels", "witnesses", "serve")
 LOG_KEYS = {
     "commit": ("seconds", "entries"),
     "checkpoint": ("seconds", "entries"),
@@ -62,6 +63,7 @@ def build(
     names = tuple(dict.fromkeys(bus.name for bus in buses if bus.name))
     meters = _list(top, "meters", METER_EXAMPLE, lambda node, path: read_meter(node, path, world, names))
     channels = _list(top, "channels", CHANNEL_EXAMPLE, lambda node, path: read_channel(node, path, world))
+    witnesses = _list(top, "witnesses", WITNESS_EXAMPLE, lambda node, path: read_witness(node, path, world))
     _warn_idle(top, buses, meters, problems)
     config = Config(
         path=file,
@@ -74,6 +76,7 @@ def build(
         meters=meters,
         channels=channels,
         serve=read_serve(top, world),
+        witnesses=witnesses,
         warnings=(),
     )
     return config, files

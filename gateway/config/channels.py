@@ -83,26 +83,27 @@ def _tls(channel: Section, url: MqttUrl, world: World) -> TlsConfig | None:
         if section.has(given) and not section.has(other):
             section.refuse_key(given, f"given without {other}; a client certificate needs both")
     return TlsConfig(
-        ca=_file(section, "ca", "ca.pem", Use.READ, world),
-        cert=_file(section, "cert", "client.pem", Use.READ, world),
-        key=_file(section, "key", "client.key", Use.PRIVATE, world),
+        ca=read_file(section, "ca", "ca.pem", Use.READ, world),
+        cert=read_file(section, "cert", "client.pem", Use.READ, world),
+        key=read_file(section, "key", "client.key", Use.PRIVATE, world),
     )
 
 
 def _password_file(section: Section, url: MqttUrl, world: World) -> Path | None:
-    file = _file(section, "password_file", "credential:mqtt-password", Use.PRIVATE, world)
+    file = read_file(section, "password_file", "credential:mqtt-password", Use.PRIVATE, world)
     if file is None or not section.good("mqtt"):
         return file
     if url.username is None:
         section.refuse("password_file", f"whose password? add the user to the URL: mqtts://USER@{url.host}")
     node = section.node("password_file")
-    if not url.tls and not _is_loopback(url.host) and node is not None:
+    if not url.tls and not is_loopback(url.host) and node is not None:
         advice = "the password travels unencrypted over mqtt://; use mqtts://"
         world.problems.warn(node, section.place("password_file"), advice)
     return file
 
 
-def _file(section: Section, key: str, example: str, use: Use, world: World) -> Path | None:
+def read_file(section: Section, key: str, example: str, use: Use, world: World) -> Path | None:
+    """The file that *key* names, absolute; None where it was left out, or is no path."""
     path = section.get(key, kinds.path(example))
     if path is None:
         return None
@@ -111,12 +112,13 @@ def _file(section: Section, key: str, example: str, use: Use, world: World) -> P
     return file
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether *host* is this machine."""
     return host.lower() in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _directory(section: Section, world: World) -> Path:
-    directory = _file(section, "directory", "channel", Use.DIRECTORY, world)
+    directory = read_file(section, "directory", "channel", Use.DIRECTORY, world)
     if directory is None:
         return Path()
     world.unique(

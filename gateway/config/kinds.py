@@ -13,6 +13,8 @@ from urllib.parse import unquote
 from gateway.config.model import MqttUrl
 from gateway.config.section import Kind, Refused, choice, number_of, seconds, text, whole
 from gateway.config.text import Scalar, clip
+from gateway.errors import MalformedError
+from gateway.log.cosignature import WitnessKey
 
 _MAX_NAME = 64
 _MAX_ORIGIN = 200
@@ -160,6 +162,34 @@ MQTT = text(
 )
 
 
+#: Segments of a URL's path, but for . and .., which mean another one.
+_HTTP_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*/?")
+
+
+def _http_url(value: str) -> str | None:
+    scheme, mark, rest = value.rpartition("://")
+    host, slash, path_part = rest.partition("/")
+    if "@" in host:
+        # First of all, and without a quotation, as above.
+        raise Refused("a user or password has no place in a witness's URL; remove all up to the @")
+    if scheme not in {"http", "https"} or not mark or not _HTTP_PATH.fullmatch(slash + path_part):
+        return None
+    return value if _address(host, 443) is not None else None
+
+
+HTTP = text("a URL https://HOST[:PORT][/PATH]", '"https://witness.example.org"', _http_url, "")
+
+
+def _witness_vkey(value: str) -> str:
+    try:
+        return WitnessKey.parse(value).text
+    except MalformedError as error:
+        raise Refused(f"{error}; witness status prints it") from error
+
+
+WITNESS_VKEY = text("a witness's verifier key", '"witness.example.org/w1+1f0c3a77+BAAA…"', _witness_vkey, "")
+
+
 def _topic(value: str) -> str | None:
     if any(mark in value for mark in "+#"):
         raise Refused(f"found {clip(value)}; '+' and '#' are wildcards and cannot be in a topic that is published")
@@ -219,6 +249,7 @@ FLAG = Kind(
     filler=False,
 )
 EVERY = seconds(100, DAY_MS, "10")
+WITNESS_EVERY = seconds(1000, DAY_MS, "300")
 TIMEOUT = seconds(50, 60_000, "1.5")
 COMMIT_SECONDS = seconds(0, 3_600_000, "10")
 COMMIT_ENTRIES = whole(1, 65_536, 64)

@@ -232,6 +232,22 @@ class ServeConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WitnessConfig:
+    """One of ``witnesses``: who cosigns the checkpoints (C2SP tlog-witness)."""
+
+    #: ``name``: letters, digits, ``.``, ``_`` and ``-``; unique among the witnesses.
+    name: str
+    #: ``url``: the submission prefix, ``https://HOST[:PORT][/PATH]``; ``http://`` for one on this machine.
+    url: str
+    #: ``vkey``: its verifier key; ``witness init`` and ``witness status`` print it.
+    vkey: str
+    #: ``every``: seconds from one cosignature to the next, 1 to 86400, default 300.
+    every_ms: int
+    #: ``ca``: PEM file of the authorities to trust; None (left out) trusts the system's.
+    ca: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole file."""
 
@@ -249,5 +265,6 @@ class Config:
     meters: tuple[MeterConfig, ...]
     channels: tuple[ChannelConfig, ...]
     serve: ServeConfig | None
+    witnesses: tuple[WitnessConfig, ...]
     #: What is probably not meant, but can be run.
     warnings: tuple[Problem, ...]

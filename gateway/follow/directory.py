@@ -66,7 +66,7 @@ class DirectoryFeed:
             return []
         self.reached, self.trouble = True, ""
         found = [*self._look_at(What.GENESIS, MAX_ENTRY), *self._messages(folder)]
-        return [*found, *self._look_at(What.CHECKPOINT, MAX_CHECKPOINT)]
+        return [*found, *self._look_at(What.CHECKPOINT, MAX_CHECKPOINT), *self._look_at(What.COSIGNED, MAX_CHECKPOINT)]
 
     def _look_at(self, what: What, limit: int) -> list[Delivery]:
         """The retained file, if it is another one than before."""

@@ -5,8 +5,9 @@ report tells people or programs. Where entries are missing and the feed can ask 
 asking does not help: three times without any progress, 5 s each. It is asked again when something new is missing, and
 every minute.
 
-The exit code: 4 when a finding is evidence of tampering; 1 when the size waited for was not reached, or entries of a
-reported gap are still missing; 3 when the channel was never reached; 130 after Ctrl-C; 0 otherwise.
+The exit code: 4 when a finding is evidence of tampering; 1 when the size waited for was not reached, entries of a
+reported gap are still missing, or a policy's witnesses have not said enough; 3 when the channel was never reached; 130
+after Ctrl-C; 0 otherwise.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Protocol
 
 from gateway.channel import MAX_REQUEST, Request
 from gateway.errors import EXIT_INTERRUPTED, EXIT_NO, EXIT_OK, EXIT_TAMPER, UnavailableError
+from gateway.follow.witness_watch import WitnessWatch
 from gateway.receiver.receiver import Receiver
 from gateway.receiver.run import Accepted, Finding, Missing, Outcome
 
@@ -38,6 +40,8 @@ class What(Enum):
     MESSAGE = "entries"
     #: The answer to a request of ours.
     ANSWER = "answer"
+    #: The checkpoint that witnesses cosigned last.
+    COSIGNED = "cosigned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +138,21 @@ class Asker:
 class Follower:
     """Follows one channel until it is told to stop, the size is reached, or time is up."""
 
-    def __init__(self, receiver: Receiver, feed: Feed, report: Report, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        feed: Feed,
+        report: Report,
+        clock: Callable[[], float],
+        watch: WitnessWatch | None = None,
+    ) -> None:
         self.findings = 0
         self.tampered = False
         #: Set from a signal handler: the exit code to end with.
         self.stop: int | None = None
         self._receiver, self._feed, self._report, self._clock = receiver, feed, report, clock
         self._asker = Asker(clock)
+        self._watch = watch
         self._gaps: list[Finding] = []
         self._gap_end = 0
         self._trouble = ""
@@ -164,7 +176,8 @@ class Follower:
         return self._exit_code(until_size)
 
     def _reached(self, until_size: int | None) -> bool:
-        return until_size is not None and self._receiver.verified >= until_size
+        verified = self._receiver.verified
+        return until_size is not None and verified >= until_size and (not self._watch or self._watch.met(until_size))
 
     def _step(self, timeout_s: float) -> None:
         deliveries = self._feed.take(timeout_s)
@@ -176,6 +189,8 @@ class Follower:
         for outcome in outcomes:
             self._tell(outcome)
         self._ask_missing()
+        if self._watch is not None and (silence := self._watch.look(self._clock())) is not None:
+            self._found(silence)
         if self._feed.trouble != self._trouble:
             self._trouble = self._feed.trouble
             self._report.notice(self._trouble or "connected")
@@ -183,7 +198,10 @@ class Follower:
     def _judge(self, delivery: Delivery) -> list[Outcome]:
         if delivery.what is What.GENESIS:
             return self._receiver.accept_genesis(delivery.data)
-        if delivery.what is What.CHECKPOINT:
+        if delivery.what is What.COSIGNED and not delivery.data:
+            # Nothing was cosigned since the gateway's start.
+            return []
+        if delivery.what in (What.CHECKPOINT, What.COSIGNED):
             return self._receiver.accept_checkpoint(delivery.data)
         outcomes = self._receiver.accept(delivery.data)
         if delivery.what is What.ANSWER:
@@ -228,6 +246,8 @@ class Follower:
     def _exit_code(self, until_size: int | None) -> int:
         if self.tampered:
             return EXIT_TAMPER
+        if self._watch is not None and not self._watch.met(until_size or 0):
+            return EXIT_NO
         if self._reached(until_size):
             return EXIT_OK
         if self.stop == EXIT_INTERRUPTED:

@@ -68,6 +68,7 @@ class MqttFeed:
         self._whats = {
             settings.topics.genesis: What.GENESIS,
             settings.topics.checkpoint: What.CHECKPOINT,
+            settings.topics.cosigned: What.COSIGNED,
             settings.topics.entries: What.MESSAGE,
             self._reply: What.ANSWER,
         }

@@ -131,11 +131,9 @@ class SegmentReader:
     def first_checkpoint(self, seq: int) -> bytes | None:
         """The first stored checkpoint that covers entry *seq*; None when none does. Raises as ``read``."""
         try:
-            for pack in self.packs:
-                covering = (
-                    [note for _, note in pack.notes() if note_size(note) > seq] if pack.footer.end_seq > seq else []
-                )
-                if covering:
+            for number, (_, end) in enumerate(self.packs.ranges):
+                notes = self.packs.pack(number).notes() if end > seq else []
+                if covering := [note for _, note in notes if note_size(note) > seq]:
                     return min(covering, key=note_size)
             for segment in self._starts[max(bisect.bisect_right(self._starts, seq) - 1, 0) :]:
                 note = self._first_note(segment, seq)

@@ -1,11 +1,11 @@
 """Checks a whole log directory: structure, chain, tree, and the signature of every checkpoint.
 
-The verdict is one of four: intact; torn, which a power cut explains and the gateway's next start settles; unsigned,
-where a key was demanded and no checkpoint is there at all; and tampered, where bytes that had been written, signed or
-published have changed. It trusts nothing in the directory:
-each segment's header is compared with what the entries before it give, every entry with its predecessor's leaf hash,
-every checkpoint with the root recomputed from the entries, and whatever a segment holds beyond its last valid entry
-with the recovery entry that must account for it.
+The verdict is one of five: intact; torn, which a power cut explains and the gateway's next start settles; unsigned,
+where a key was demanded and no checkpoint is there at all; unwitnessed, where a policy demands cosignatures that are
+not there, or are too old (``gateway.log.witnessing``); and tampered, where bytes that had been written, signed or
+published have changed. It trusts nothing in the directory: each segment's header is compared with what the entries
+before it give, every entry with its predecessor's leaf hash, every checkpoint with the root recomputed from the
+entries, and whatever a segment holds beyond its last valid entry with the recovery entry that must account for it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,20 @@ from gateway.log.survey import take_survey
 from gateway.log.tile_reader import minimum_index, read_runs
 from gateway.log.tree import leaf_hash
 from gateway.log.verify_packs import check_pack, packed_root
-from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, Demands, Report, Walk, wrong_root
+from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, UNWITNESSED, Demands, Report, Walk, wrong_root
 
-__all__ = ["INTACT", "TAMPERED", "TORN", "UNSIGNED", "Demands", "Report", "Walk", "verify_segments", "verify_tiles"]
+__all__ = [
+    "INTACT",
+    "TAMPERED",
+    "TORN",
+    "UNSIGNED",
+    "UNWITNESSED",
+    "Demands",
+    "Report",
+    "Walk",
+    "verify_segments",
+    "verify_tiles",
+]
 
 _BATCH = 4096
 #: How often the newest segment is read again when a writer may be in the middle of an append.
@@ -70,7 +81,7 @@ def verify_segments(
         return walk.report(verdict, walk.tree.size, f"behind entry {walk.tree.size - 1}: {fault}")
     if demands.keys and not walk.signed_size:
         return walk.report(UNSIGNED, None, "it holds no checkpoint yet, so nothing shows whose log it is")
-    return walk.report(INTACT)
+    return walk.intact()
 
 
 def verify_tiles(
@@ -94,7 +105,7 @@ def verify_tiles(
         return walk.report(TAMPERED, None, f"the checkpoint: {error}")
     except TamperError as error:
         return walk.report(TAMPERED, error.seq, str(error))
-    return walk.report(INTACT)
+    return walk.intact()
 
 
 def _walk_run(

@@ -6,20 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.errors import ConfigError, TamperError
+from gateway.log.cosignature import is_cosigned
 from gateway.log.entry import Entry, Kind, decode, description
 from gateway.log.frame import FrameError
 from gateway.log.nodes import TreeNodes
-from gateway.log.note import Checkpoint
 from gateway.log.pack import CHUNK
 from gateway.log.packs import Packs
 from gateway.log.reader import SegmentReader
 from gateway.log.scan import load, segment_name, segment_starts
 from gateway.log.tiles import Pruned
-from gateway.log.tree import Frontier, inclusion_proof, leaf_hash, root_from_inclusion
+from gateway.log.tree import Frontier, leaf_hash
 from gateway.reading import MeterDescription
 
 _BATCH = 4096
 _BATCH_BYTES = 1 << 20
+#: Segments in which a cosigned checkpoint is looked for: an hour or more of a busy log each.
+_LOOK_BACK = 4
 
 
 def find_log(directory: Path) -> Path:
@@ -56,6 +58,18 @@ class LogView:
         self.origin, self.size = newest.header.origin, newest.next_seq
         self.newest_checkpoint = newest.notes[-1][1] if newest.notes else newest.header.note or None
 
+    def newest_cosigned(self) -> bytes | None:
+        """The newest checkpoint that a witness seems to have cosigned, as far as the newest segments hold one."""
+        for start in self._starts[: -1 - _LOOK_BACK : -1]:
+            try:
+                notes = load(self.directory / segment_name(start)).notes
+            except FrameError:
+                # log verify says what is wrong with it; the checkpoint looked for is not in it.
+                continue
+            if (found := next((note for _, note in reversed(notes) if is_cosigned(note)), None)) is not None:
+                return found
+        return None
+
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Entries from seq *start* on, up to *stop* or the end. Raises TamperError where the log has changed."""
         limit = self.size if stop is None else min(stop, self.size)
@@ -67,22 +81,6 @@ class LogView:
     def nodes(self, *, believe: bool = True) -> TreeNodes:
         """Hashes of complete subtrees; *believe* set to False takes nothing but the entries."""
         return self._reader.nodes(believe=believe)
-
-    def inclusion(self, seq: int, checkpoint: Checkpoint) -> list[bytes]:
-        """The proof that entry *seq* is under *checkpoint*, which covers it; it leads to the checkpoint's root.
-
-        Raises TamperError when neither the node files nor the entries do, PrunedError where they are not there.
-        """
-        leaf = self._reader.leaves(seq, seq + 1)[0]
-        for believe in (True, False):
-            hashes = inclusion_proof(self.nodes(believe=believe).node, seq, checkpoint.size)
-            if root_from_inclusion(leaf, seq, checkpoint.size, hashes) == checkpoint.root:
-                return hashes
-        raise TamperError(
-            f"the log in {self.directory} does not lead to the root of its checkpoint of size {checkpoint.size}; "
-            "run log verify",
-            seq=seq,
-        )
 
     def first_checkpoint(self, seq: int) -> bytes | None:
         """The first stored checkpoint that covers entry *seq*; None when none does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.errors import ConfigError, MalformedError, TamperError
@@ -11,10 +11,14 @@ from gateway.log.entry import NO_PREV, Kind, parse
 from gateway.log.nodes import RUN
 from gateway.log.note import Checkpoint, of_origin, parse_checkpoint, verify_checkpoint
 from gateway.log.plain import is_plain_reading
+from gateway.log.policy import Policy
 from gateway.log.tree import Frontier, leaf_hash
 from gateway.log.vkey import VerifierKey
+from gateway.log.witnessing import Witnessed, Witnessing
 
 INTACT, TORN, UNSIGNED, TAMPERED = "intact", "torn", "unsigned", "tampered"
+#: Sound and signed, but not cosigned as the policy demands.
+UNWITNESSED = "unwitnessed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,8 @@ class Report:
     reason: str | None
     #: Entries that were pruned, as manifest entries say.
     pruned: int = 0
+    #: What the witnesses say; None without a policy, or where the check did not come so far.
+    witnessed: Witnessed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +51,9 @@ class Demands:
     quorum: int | None = None
     #: Checkpoints from elsewhere that the log must extend.
     known: Sequence[bytes] = ()
+    #: Which witnesses must have cosigned, and the verifier's clock in seconds since 1970. Its keys stand above.
+    policy: Policy | None = None
+    now_s: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +75,11 @@ class Walk:
     manifests: list[tuple[int, int]] = field(default_factory=list)
     #: Sizes of the checkpoints that somebody kept elsewhere.
     known: set[int] = field(default_factory=set)
+    witnessing: Witnessing | None = None
+
+    def __post_init__(self) -> None:
+        if self.demands.policy is not None:
+            self.witnessing = Witnessing(self.demands.policy)
 
     def begin(self, origin: str, first: bytes | None) -> None:
         """Takes the log's origin and its first entry, and sees whether they are what is asked for."""
@@ -73,6 +87,9 @@ class Walk:
         for key in self.keys:
             if not of_origin(origin, key.name):
                 raise TamperError(f"this is the log {origin!r}, the key is that of {key.name!r}", seq=0)
+        policy = self.demands.policy
+        if policy is not None and not of_origin(origin, policy.origin):
+            raise TamperError(f"this is the log {origin!r}, the policy is for {policy.origin!r}", seq=0)
         if first is None:
             return
         items = _parsed(first, 0)
@@ -156,6 +173,8 @@ class Walk:
         except (TamperError, MalformedError) as error:
             raise TamperError(f"a checkpoint behind entry {seq - 1}: {error}", seq=seq) from error
         self.checkpoints += counted and bool(self.keys)
+        if self.witnessing is not None:
+            self.witnessing.see(checkpoint)
         return checkpoint
 
     def _opened(self, note: bytes) -> Checkpoint:
@@ -166,6 +185,17 @@ class Walk:
         if checkpoint.origin != self.origin:
             raise TamperError(f"the checkpoint is of the log {checkpoint.origin!r}, not of {self.origin!r}")
         return checkpoint
+
+    def intact(self) -> Report:
+        """The result of a check that found nothing wrong: what is left to see is whether it was witnessed."""
+        if self.witnessing is None:
+            return self.report(INTACT)
+        try:
+            witnessed = self.witnessing.judge(self.tree.size, self.demands.now_s)
+        except TamperError as error:
+            return self.report(TAMPERED, None, str(error))
+        verdict = INTACT if witnessed.met else UNWITNESSED
+        return replace(self.report(verdict, None, witnessed.reason or None), witnessed=witnessed)
 
     def report(self, verdict: str, first_bad_seq: int | None = None, reason: str | None = None) -> Report:
         """The result so far."""

@@ -64,6 +64,7 @@ class Judge:
         # Into the store first: if that fails, nothing here has changed.
         self._settled.settle(branch, checkpoint.size - branches.settled, run, checkpoint.note)
         branches.settle(branch, checkpoint.size)
+        self._notes.see(checkpoint)
         self.verified = max(self.verified, checkpoint.size)
 
     def _compare(self, checkpoint: Checkpoint) -> list[Finding]:
@@ -75,7 +76,8 @@ class Judge:
             return [Finding(kind="old-checkpoint", seq=checkpoint.size, text=text)]
         if root != checkpoint.root:
             return [self._contradiction(checkpoint, "a signed checkpoint has another root than the entries settled")]
-        if checkpoint.size > self.verified:
+        cosigned = self._notes.see(checkpoint)
+        if checkpoint.size > self.verified or (cosigned and checkpoint.size == self.verified):
             self._settled.add_note(checkpoint.note)
             self.verified = checkpoint.size
         return []

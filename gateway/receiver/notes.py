@@ -1,16 +1,21 @@
 """The checkpoints a receiver met: their signatures, and those that wait for entries.
 
 At most 64 wait; when there are more, the largest sizes go, since they come again. The last 256 notes whose signatures
-were good are remembered by their hash, so that a repeated note costs nothing.
+were good are remembered by their hash, so that a repeated note costs nothing. With a policy, the lines of its witnesses
+are verified as the log's own are, and the notes whose roots fit are shown to ``witnessing``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 from gateway.errors import MalformedError, TamperError
+from gateway.log.cosignature import carry, cosignatures
 from gateway.log.note import Checkpoint, VerifierKey, parse_checkpoint, verify_checkpoint
+from gateway.log.policy import Policy
+from gateway.log.witnessing import Witnessing
 from gateway.receiver.run import RefusedError
 
 MAX_WAITING = 64
@@ -18,10 +23,12 @@ _MAX_REMEMBERED = 256
 
 
 class Notes:
-    """Opens notes with *keys*; every one of them must have signed. Without keys nothing is verified."""
+    """Opens notes with *keys*; all must have signed, or as many as *policy* says. Without keys nothing is verified."""
 
-    def __init__(self, keys: Sequence[VerifierKey]) -> None:
+    def __init__(self, keys: Sequence[VerifierKey], policy: Policy | None = None) -> None:
         self._keys = tuple(keys)
+        self._policy = policy
+        self.witnessing = Witnessing(policy) if policy is not None else None
         self._good: dict[bytes, Checkpoint] = {}
         self._waiting: dict[int, Checkpoint] = {}
 
@@ -35,7 +42,10 @@ class Notes:
             if checkpoint.origin != origin:
                 raise RefusedError("wrong-origin", at, f"the checkpoint is of the log {checkpoint.origin[:80]!r}")
             if self._keys:
-                verify_checkpoint(note, origin=origin, keys=self._keys)
+                quorum = self._policy.key_quorum if self._policy else None
+                verify_checkpoint(note, origin=origin, keys=self._keys, quorum=quorum)
+            if self._policy is not None:
+                cosignatures(note, self._policy.witnesses.values())
         except MalformedError as error:
             raise RefusedError("malformed", at, str(error)) from error
         except TamperError as error:
@@ -48,9 +58,16 @@ class Notes:
     def wait(self, checkpoint: Checkpoint) -> Checkpoint | None:
         """Keeps *checkpoint* until entries reach it; returns the one of that size that waits already, if any."""
         known = self._waiting.setdefault(checkpoint.size, checkpoint)
+        if known is not checkpoint and known.root == checkpoint.root:
+            # The same again, perhaps cosigned meanwhile.
+            self._waiting[checkpoint.size] = replace(known, note=carry(known.note, checkpoint.note))
         if len(self._waiting) > MAX_WAITING:
             del self._waiting[max(self._waiting)]
         return None if known is checkpoint else known
+
+    def see(self, checkpoint: Checkpoint) -> bool:
+        """The entries have this checkpoint's root; whether a witness of the policy has cosigned it."""
+        return self.witnessing is not None and self.witnessing.see(checkpoint)
 
     def waiting(self, above: int, up_to: int) -> list[Checkpoint]:
         """Those that wait with *above* < size ≤ *up_to*, the largest first."""

@@ -34,7 +34,9 @@ from gateway.channel import Message, decode_message
 from gateway.errors import MalformedError, TamperError
 from gateway.log.entry import NO_PREV, parse
 from gateway.log.note import VerifierKey
+from gateway.log.policy import Policy
 from gateway.log.tree import Frontier, leaf_hash
+from gateway.log.witnessing import Witnessed
 from gateway.receiver.branches import Branches
 from gateway.receiver.judge import Judge
 from gateway.receiver.loose import Loose
@@ -68,6 +70,7 @@ class Receiver:
         keys: Sequence[VerifierKey] = (),
         origin: str | None = None,
         store: ReceiverStore | None = None,
+        policy: Policy | None = None,
     ) -> None:
         self.origin = origin or (keys[0].name if keys else None)
         #: What the retained genesis entry says the log's keys are: nothing to rely on.
@@ -80,7 +83,7 @@ class Receiver:
             self.origin = self.origin or store.origin
             if self.origin is not None:
                 store.begin(self.origin)
-        self._notes = Notes(keys)
+        self._notes = Notes(keys, policy)
         self._settled = Settled(store)
         self._branches = Branches(*_edge(store))
         fork = "fork" if keys else "bad-root"
@@ -111,6 +114,11 @@ class Receiver:
             # Something pending may be false: only a new copy of all that is pending can tell.
             return Missing(from_seq=settled, to_seq=max(self._decide.disputed, self._doubted, end))
         return Missing(from_seq=self.size, to_seq=end) if end > self.size else None
+
+    def witnessed(self, now_s: int) -> Witnessed | None:
+        """What the policy's witnesses say of the entries held; None without a policy."""
+        witnessing = self._notes.witnessing
+        return witnessing.judge(self.size, now_s) if witnessing is not None else None
 
     def accept(self, data: bytes) -> list[Outcome]:
         """Judges one message on the ``entries`` topic. Raises LogUnavailable or OSError when the store fails."""
@@ -182,6 +190,7 @@ class Receiver:
             if checkpoint.size > self.settled or self._settled.root_at(checkpoint.size) != checkpoint.root:
                 raise TamperError(f"{store.directory}: its entries do not have the root that its checkpoint states")
             self._decide.verified = checkpoint.size
+            self._notes.see(checkpoint)
         for place, data in store.spool.replay():
             self._replay(place, data)
 

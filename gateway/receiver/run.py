@@ -14,8 +14,9 @@ from gateway.log.entry import NO_PREV, Entry, Kind, decode, parse
 from gateway.log.tree import leaf_hash
 from gateway.receiver.branches import Branch
 
-#: Findings that show no fraud: something is missing, came twice, could not be compared, or found no room.
-BENIGN = frozenset({"gap", "duplicate", "old-checkpoint", "full"})
+#: Findings that show no fraud: something is missing, came twice, could not be compared, found no room, or is not said
+#: any more by the witnesses.
+BENIGN = frozenset({"gap", "duplicate", "old-checkpoint", "full", "unwitnessed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

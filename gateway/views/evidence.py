@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.errors import ConfigError, TamperError, UnavailableError
 from gateway.log.entry import Kind
 from gateway.log.note import Checkpoint, verify_checkpoint
+from gateway.log.proving import audit_path, node_sources, proving_hashes
 from gateway.log.view import LogView
 from gateway.log.vkey import VerifierKey
 
@@ -47,4 +48,6 @@ def proof(view: LogView, seq: int, checkpoint: Checkpoint) -> tuple[bytes, list[
     """
     if seq >= checkpoint.size:
         raise ConfigError(f"entry {seq}: the newest checkpoint covers entries below {checkpoint.size} only")
-    return next(view.entries(seq, seq + 1)), view.inclusion(seq, checkpoint)
+    entry = next(view.entries(seq, seq + 1))
+    hashes = proving_hashes(node_sources(view), {seq: entry}, checkpoint)
+    return entry, audit_path(hashes, seq, checkpoint.size)
