@@ -21,7 +21,7 @@ _ITEMS: dict[Kind, tuple[str, ...]] = {
     Kind.BOOT: ("boot_id", "software", "last_run"),
     Kind.CLOCK_STEP: ("expected_ms", "found_ms", "source"),
     Kind.CONFIG: ("sha256", "sha256_before"),
-    Kind.KEY: ("vkey", "what"),
+    Kind.KEY: ("action", "statement"),
     Kind.GAP: ("subject", "from_ms", "to_ms", "count", "reason"),
     Kind.RECOVERY: ("segment", "offset", "length", "sha256", "kept_in", "reason"),
     Kind.BEACON: ("source", "data"),

@@ -1,8 +1,8 @@
 """Who may sign what: the key store's interface, the purposes of keys, and public keys as verifiers see them.
 
-A purpose separates domains: a key opened for checkpoints refuses everything else, whoever asks. The bytes signed
-for ``Purpose.CHECKPOINT`` are the note text of a C2SP signed note, without any wrapping, so that every C2SP tool
-verifies them; the text itself (origin, size, root) is what keeps it apart from other purposes.
+A purpose separates domains: a log's key signs checkpoints and statements about its own succession, and refuses
+everything else, whoever asks. The bytes signed for either are the note text of a C2SP signed note, without any
+wrapping, so that every C2SP tool verifies them; the text itself keeps the two apart (``gateway.log.key_statement``).
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ from typing import Protocol
 
 
 class Purpose(Enum):
-    """What a signature is for. Each key is opened for one purpose."""
+    """What a signature is for. The key of a log signs for the purposes in ``LOG_KEY``."""
 
     CHECKPOINT = "checkpoint"
+    KEY_STATEMENT = "key-statement"
+
+
+#: What the key of a log may sign.
+LOG_KEY = frozenset({Purpose.CHECKPOINT, Purpose.KEY_STATEMENT})
 
 
 class Algorithm(Enum):

@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.errors import ConfigError, SignerError
-from gateway.signing import Algorithm, PublicKey, Purpose, Signer
+from gateway.signing import LOG_KEY, Algorithm, PublicKey, Purpose, Signer
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -95,8 +95,8 @@ class _Key:
 
     def sign(self, purpose: Purpose, message: bytes) -> bytes:
         """See ``gateway.signing.Signer``."""
-        if purpose is not Purpose.CHECKPOINT:
-            raise SignerError(f"key {self._uri}: is for checkpoints only, not for {purpose}")
+        if purpose not in LOG_KEY:
+            raise SignerError(f"key {self._uri}: is for checkpoints and key statements only, not for {purpose}")
         if self._sign is None:
             raise SignerError(f"key {self._uri}: is closed")
         try:

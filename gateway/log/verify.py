@@ -16,11 +16,11 @@ from pathlib import Path
 
 from gateway.errors import ConfigError, MalformedError, TamperError
 from gateway.log.frame import FrameError
-from gateway.log.note import Checkpoint, parse_checkpoint
+from gateway.log.note import parse_checkpoint
 from gateway.log.scan import Contents, extend_tree, load, load_chained, notes_behind, segment_name, segment_starts
 from gateway.log.survey import take_survey
 from gateway.log.tile_reader import read_entries
-from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, Demands, Report, Walk, wrong_root
+from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, Demands, Report, Standing, Walk, wrong_root
 
 __all__ = ["INTACT", "TAMPERED", "TORN", "UNSIGNED", "Demands", "Report", "Walk", "verify_segments", "verify_tiles"]
 
@@ -29,16 +29,16 @@ _BATCH = 4096
 _LOOKS = 5
 
 
-def known_roots(known: Sequence[bytes], walk: Walk) -> dict[int, list[Checkpoint]]:
-    """The checkpoints that somebody kept elsewhere, by size; verified like the log's own."""
-    roots: dict[int, list[Checkpoint]] = {}
+def known_roots(known: Sequence[bytes], walk: Walk) -> dict[int, list[Standing]]:
+    """The checkpoints that somebody kept elsewhere, by size; judged like the log's own."""
+    roots: dict[int, list[Standing]] = {}
     for note in known:
         try:
             parse_checkpoint(note)
         except MalformedError as error:
             raise ConfigError(f"a known checkpoint is none: {error}; give the whole file as it was kept") from error
-        checkpoint = walk.checkpoint(note, 0, counted=False)
-        roots.setdefault(checkpoint.size, []).append(checkpoint)
+        standing = walk.standing(note, 0, counted=False)
+        roots.setdefault(standing.checkpoint.size, []).append(standing)
     return roots
 
 
@@ -57,6 +57,7 @@ def verify_segments(
     try:
         fault = _walk_segments(directory, walk, signed_size, progress)
         _require_size(walk, max(signed_size, walk.signed_size), fault)
+        walk.conclude()
     except TamperError as error:
         return walk.report(TAMPERED, error.seq, str(error))
     if fault is not None:
@@ -78,12 +79,13 @@ def verify_tiles(
         first = list(islice(read_entries(directory, checkpoint), 1))
         walk.begin(checkpoint.origin, first[0] if first else None)
         roots = known_roots(demands.known, walk)
-        roots.setdefault(checkpoint.size, []).append(walk.checkpoint(note, checkpoint.size))
+        roots.setdefault(checkpoint.size, []).append(walk.standing(note, checkpoint.size))
         entries = read_entries(directory, checkpoint)
         while batch := list(islice(entries, _BATCH)):
             walk.grow(walk.entries(batch), roots)
             progress(walk.tree.size)
-        _require_size(walk, max([checkpoint.size, *roots]), None)
+        _judge_beyond(roots, walk, None)
+        walk.conclude()
     except MalformedError as error:
         return walk.report(TAMPERED, None, f"the checkpoint: {error}")
     except TamperError as error:
@@ -128,9 +130,15 @@ def _walk_segments(directory: Path, walk: Walk, signed_size: int, progress: Call
     for path, fault in deviations:
         _notice_signatures(notes_behind(path, fault.offset), walk)
     last_fault = deviations[-1][1] if deviations else None
-    if missing := [size for size in roots if size > walk.tree.size]:
-        _require_size(walk, max(missing), last_fault)
+    _judge_beyond(roots, walk, last_fault)
     return last_fault
+
+
+def _judge_beyond(roots: dict[int, list[Standing]], walk: Walk, fault: FrameError | None) -> None:
+    """Checkpoints of more entries than there are: the keys valid at the end must have signed them."""
+    for standing in (standing for size in sorted(roots) for standing in roots[size]):
+        walk.verify(standing)
+    _require_size(walk, max(roots, default=0), fault)
 
 
 def _torn_away(directory: Path, signed_size: int) -> list[tuple[Path, FrameError]]:
@@ -154,15 +162,17 @@ def _loaded(directory: Path, start: int, *, newest: bool) -> Contents:
     return contents
 
 
-def _collect(contents: Contents, walk: Walk, roots: dict[int, list[Checkpoint]]) -> None:
+def _collect(contents: Contents, walk: Walk, roots: dict[int, list[Standing]]) -> None:
     for seq, note in contents.notes:
-        checkpoint = walk.checkpoint(note, seq)
+        standing = walk.standing(note, seq)
+        checkpoint = standing.checkpoint
         if checkpoint.size >= walk.tree.size:
-            roots.setdefault(checkpoint.size, []).append(checkpoint)
-        elif _root_at(contents.path.parent, checkpoint.size) != checkpoint.root:
+            roots.setdefault(checkpoint.size, []).append(standing)
+            continue
+        trusted = walk.verify(standing)
+        if _root_at(contents.path.parent, checkpoint.size) != checkpoint.root:
             raise wrong_root(checkpoint, checkpoint.size)
-        else:
-            walk.signed_size = max(walk.signed_size, checkpoint.size)
+        walk.signed_size = max(walk.signed_size, checkpoint.size if trusted else 0)
 
 
 def _root_at(directory: Path, size: int) -> bytes:
@@ -178,18 +188,23 @@ def _notice_signatures(notes: list[bytes], walk: Walk) -> None:
     """Checkpoints behind a deviation tell how much was signed; a torn tail never was."""
     for note in notes:
         try:
-            walk.signed_size = max(walk.signed_size, walk.checkpoint(note, walk.tree.size, counted=False).size)
+            standing = walk.standing(note, walk.tree.size, counted=False)
+            if walk.verify(standing):
+                walk.signed_size = max(walk.signed_size, standing.checkpoint.size)
         except TamperError:
             # What stands behind a deviation can be anything, and counts only where a key speaks for it.
             continue
 
 
-def _check_segment(contents: Contents, walk: Walk, roots: dict[int, list[Checkpoint]], start: int, end: int) -> None:
+def _check_segment(contents: Contents, walk: Walk, roots: dict[int, list[Standing]], start: int, end: int) -> None:
     header, name = contents.header, contents.path.name
     if header.origin != walk.origin or header.prev != walk.prev or header.edge != walk.tree.hashes():
         raise TamperError(f"the header of {name} does not follow from the entries before it", seq=start)
-    if header.note and walk.checkpoint(header.note, start, counted=False).size > start:
-        raise TamperError(f"the header of {name} holds a checkpoint of later entries", seq=start)
+    if header.note:
+        standing = walk.standing(header.note, start, counted=False)
+        if standing.checkpoint.size > start:
+            raise TamperError(f"the header of {name} holds a checkpoint of later entries", seq=start)
+        walk.verify(standing)
     leaves = walk.entries(contents.entries[: end - start])
     if contents.next_seq < end:
         raise TamperError(f"{name}: {contents.fault or 'the end'}, before entry {end}", seq=contents.next_seq)
