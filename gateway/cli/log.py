@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.progress import Progress
+from gateway.cli.statements import read_statements
 from gateway.errors import (
     EXIT_NO,
     EXIT_OK,
@@ -62,6 +63,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verify.add_argument("--quorum", type=_seq, metavar="N", help="how many of the keys must have signed (default all)")
     verify.add_argument(
         "--known", action="append", default=[], type=Path, metavar="CHECKPOINT", help="file the log must extend"
+    )
+    verify.add_argument(
+        "--rotation", action="append", default=[], metavar="FILE", help="key statements from elsewhere (key history)"
     )
     verify.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -119,7 +123,8 @@ def _verify(args: argparse.Namespace, app: App) -> int:
             keys, whose = _own_keys(app, config), "this gateway's own key"
     if not keys:
         whose = "the keys that the log itself names (give --vkey to see whose log it is)"
-    demands = Demands(keys=keys, quorum=args.quorum, known=known)
+    statements = read_statements(args.rotation)
+    demands = Demands(keys=keys, quorum=args.quorum, known=known, statements=statements)
     report = _checked(directory, demands)
     if args.json:
         print(json.dumps(_report_object(report, [key.text for key in keys])))

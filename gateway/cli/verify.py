@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli.statements import read_statements
 from gateway.errors import EXIT_OK, ConfigError, GatewayError, MalformedError, TamperError, exit_code
 from gateway.log.entry import Entry, Kind, decode, description
 from gateway.log.proof import MAX_PROOF, ProofResult, verify_proof
@@ -44,6 +45,13 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--definition", metavar="FILE", help="proof of the definition entry that a reading refers to: names its points"
     )
+    parser.add_argument(
+        "--rotation",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="key statements that link the key to the one that signed (key history --statements prints them)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -51,9 +59,10 @@ def run(args: argparse.Namespace, app: App | None = None) -> int:  # noqa: ARG00
     """Verifies ``args.file``. Raises ConfigError, and MalformedError or TamperError where no JSON is asked for."""
     keys = [VerifierKey.parse(text) for text in args.vkey]
     try:
-        result = verify_proof(_read(args.file), keys, args.origin, quorum=args.quorum)
+        statements = read_statements(args.rotation)
+        result = verify_proof(_read(args.file), keys, args.origin, quorum=args.quorum, statements=statements)
         entry = _entry(result)
-        meter = _meter(args, entry, result, keys)
+        meter = _meter(args, entry, result, keys, statements)
     except (MalformedError, TamperError) as error:
         if not args.json:
             raise
@@ -84,14 +93,19 @@ def _entry(result: ProofResult) -> Entry:
 
 
 def _meter(
-    args: argparse.Namespace, entry: Entry, result: ProofResult, keys: Sequence[VerifierKey]
+    args: argparse.Namespace,
+    entry: Entry,
+    result: ProofResult,
+    keys: Sequence[VerifierKey],
+    statements: Sequence[bytes],
 ) -> MeterDescription | None:
     """What a reading's definition entry says, where its proof was given as well; it must be of the same log."""
     if args.definition is None:
         return None
     if entry.kind is not Kind.READING:
         raise ConfigError(f"--definition: entry {entry.seq} is a {entry.kind.text} and refers to no definition")
-    named = verify_proof(_read(args.definition), keys, result.checkpoint.origin, quorum=args.quorum)
+    origin = result.checkpoint.origin
+    named = verify_proof(_read(args.definition), keys, origin, quorum=args.quorum, statements=statements)
     definition = _entry(named)
     if definition.kind is not Kind.DEFINITION or definition.seq != entry.body[0]:
         raise ConfigError(

@@ -79,7 +79,7 @@ class KeyHistory:
         """The line that *key* is in."""
         return next((line for line in self.lines if line.holds(key)), None)
 
-    def keys(self) -> list[VerifierKey]:
+    def all_keys(self) -> list[VerifierKey]:
         """All keys of all lines."""
         return [key for line in self.lines for _, key in line.terms]
 

@@ -46,7 +46,7 @@ class KeyJudge:
 
         Raises TamperError where it is refused.
         """
-        size, keys = checkpoint.size, open_note(checkpoint.note, self.history.keys())
+        size, keys = checkpoint.size, open_note(checkpoint.note, self.history.all_keys())
         if self._enough(self._satisfied(size, {key.text for key in keys if self.history.trusts(key, size)})):
             self._trusted = max(self._trusted, size)
             return True

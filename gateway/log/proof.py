@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.errors import MalformedError, TamperError
+from gateway.log.key_history import successors
 from gateway.log.note import Checkpoint, decode_decimal, of_origin, open_note, parse_checkpoint, verify_checkpoint
 from gateway.log.tree import HASH_SIZE, leaf_hash, verify_inclusion
 from gateway.log.vkey import VerifierKey, decode_base64
@@ -84,17 +85,25 @@ def parse_proof(data: bytes) -> Proof:
 
 
 def verify_proof(
-    data: bytes, keys: Sequence[VerifierKey], origin: str | None = None, *, quorum: int | None = None
+    data: bytes,
+    keys: Sequence[VerifierKey],
+    origin: str | None = None,
+    *,
+    quorum: int | None = None,
+    statements: Sequence[bytes] = (),
 ) -> ProofResult:
     """The entry that *data* proves, under a checkpoint signed by all *keys* or by *quorum* of them.
 
-    Without *origin*, a key that signed must be named for the log, as the gateway's own key is. Raises
-    MalformedError for what is no proof, TamperError for one that proves nothing, ConfigError without keys.
+    *statements* are key statements: where they say so, a key's successor or predecessor must have signed. Without
+    *origin*, a key that signed must be named for the log, as the gateway's own key is. Raises MalformedError for what
+    is no proof, TamperError for one that proves nothing, ConfigError without keys.
     """
     proof = parse_proof(data)
     if proof.extra is None:
         raise MalformedError("proof: it has no extra line, so there is no entry to verify")
-    claimed = parse_checkpoint(proof.note).origin
+    said = parse_checkpoint(proof.note)
+    claimed = said.origin
+    keys = successors(keys, statements, claimed, said.size, quorum=quorum)
     checkpoint = verify_checkpoint(proof.note, origin=origin or claimed, keys=keys, quorum=quorum)
     signed = open_note(proof.note, keys)
     if origin is None and not any(of_origin(claimed, key.name) for key in signed):
