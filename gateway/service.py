@@ -23,7 +23,7 @@ from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, TamperError, UnavailableError
 from gateway.history import digest_of, last_values
 from gateway.keeper import KeyKeeper
-from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind
+from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind, decode
 from gateway.log.log import Declared, Found, Log, open_log, shut_down
 from gateway.outbox import Outbox
 from gateway.poller import MeterHealth, Poller
@@ -89,8 +89,9 @@ class Gateway:
             os.close(self._lock)
 
     def vkeys(self) -> tuple[str, ...]:
-        """The verifier keys that the log is signed with."""
-        return self._keeper.vkeys()
+        """The verifier keys that the log began with: rotations lead on from there."""
+        first = self._logbook.read(0, 1)
+        return tuple(decode(first[0]).body[4] if first else ()) or self._keeper.vkeys()
 
     def _take_lock(self) -> None:
         directory = self.config.state_dir
@@ -131,10 +132,18 @@ class Gateway:
             vkeys=self._keeper.vkeys(),
         )
         self._logbook, found = open_log(
-            config.state_dir / "log", declared, self._clock, boot_id(), signed=self._keeper.signed_size
+            config.state_dir / "log",
+            declared,
+            self._clock,
+            boot_id(),
+            signed=self._keeper.signed_size,
+            unfit=self._keeper.recognise,
         )
         self._keeper.learn(self._logbook.newest_checkpoint)
         self._tell_found(found)
+        self._keeper.rotate(self._logbook)
+        if self._keeper.barred:
+            self._logbook.event("key-barred", ALARM, self._keeper.uri, self._keeper.barred)
 
     def _tell_found(self, found: Found) -> None:
         for cut in found.cuts:
@@ -289,4 +298,7 @@ async def _deliver(outbox: Outbox, _progress: Progress) -> None:
 def _require_same_log(old: Config, new: Config) -> None:
     for name in ("origin", "state_dir", "key"):
         if getattr(old, name) != getattr(new, name):
-            raise ConfigError(f"{new.path}: {name} cannot change while the gateway runs; restart it")
+            raise ConfigError(
+                f"{new.path}: {name} cannot change while the gateway runs; restart it"
+                + (", also to rotate the key, or after key.previous was removed" if name == "key" else "")
+            )

@@ -195,7 +195,7 @@ def test_the_reference_names_every_key():
         *(f"channels.tls.{key}" for key in config_channels.TLS_KEYS),
         *(key for key in config_build.KEYS if key not in {"key", "log", "buses", "meters", "channels"}),
         *(f"log.{part}.{key}" for part, keys in config_build.LOG_KEYS.items() for key in keys),
-        "key.uri",
+        *(f"key.{key}" for key in config_build.KEY_KEYS),
     }
     assert rows == keys
 

@@ -60,8 +60,8 @@ from gateway.receiver.store import ReceiverStore
 class Receiver:
     """One channel's far side. Call ``commit`` before a message counts as received.
 
-    *origin* is the log to follow; by default the name of the first key, or of the log in the store, or else what the
-    channel says first. *statements* link keys to those given (``gateway/log/key_statement.py``). Raises ConfigError when the store holds another log, TamperError when it was changed.
+    *origin* is the log to follow; by default the name of the first key, of the log in the store, or what the channel
+    says first. *statements* are key statements. Raises ConfigError for another log's store, TamperError for a changed.
     """
 
     def __init__(

@@ -1,0 +1,147 @@
+"""The life of a whole gateway's key: rotated, lost, brought back, and what a verifier with the old key sees."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.log.entry import Kind
+from gateway.log.note import open_note, split_note
+from gateway.log.view import LogView
+from gateway.log.vkey import VerifierKey
+from tests.whole import RunningGateway, cli, events, of_kind
+
+CONFIG = """
+key: {{{key}}}
+log: {{commit: {{seconds: 0.2}}, checkpoint: {{seconds: 1}}}}
+buses:
+  - {{name: bench, simulator: true}}
+meters:
+  - {{name: main, model: eastron-sdm120, bus: bench, unit: 1, every: 0.2}}
+channels:
+  - {{name: local, directory: channel}}
+"""
+FIRST, SECOND = "uri: file:first.pem", "uri: file:second.pem, previous: file:first.pem"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
+    with RunningGateway(tmp_path / "near", CONFIG.format(key=FIRST)) as running:
+        yield running
+
+
+def vkey(gateway: RunningGateway) -> str:
+    told = json.loads(gateway.cli("key", "show", "--json").stdout)
+    return str(told["vkeys"][0])
+
+
+def restart(gateway: RunningGateway, key: str) -> None:
+    """A clean stop, another key in the config, and a start that reads a few meters."""
+    if gateway.runs:
+        assert gateway.stop() == 0
+    gateway.write_config(CONFIG.format(key=key))
+    gateway.start()
+    gateway.wait_size(LogView(gateway.state_dir / "log").size + 3)
+
+
+def newest(gateway: RunningGateway) -> bytes:
+    note = LogView(gateway.state_dir / "log").newest_checkpoint
+    assert note is not None
+    return note
+
+
+def verdict(gateway: RunningGateway, *arguments: str) -> dict:
+    done = gateway.cli("log", "verify", "--json", *arguments)
+    return {"code": done.returncode, **json.loads(done.stdout)}
+
+
+def follow(gateway: RunningGateway, key: str, size: int, *more: str) -> dict:
+    """What a follower with that key says last of the directory channel."""
+    channel = str(gateway.state_dir / "channel")
+    done = cli("channel", "follow", channel, "--vkey", key, "--json", "--until-size", str(size), "--timeout", "30", *more)
+    last = json.loads(done.stdout.splitlines()[-1])
+    return {"code": done.returncode, "said": done.stdout, **last}
+
+
+def test_a_key_is_rotated_by_a_restart_and_old_verifiers_follow(gateway: RunningGateway, tmp_path: Path) -> None:
+    """The rotation is one entry, the next checkpoint carries both keys, and each of the two keys verifies the whole."""
+    old, store = vkey(gateway), tmp_path / "far"
+    gateway.wait_size(8)
+    assert follow(gateway, old, 3, "--store", str(store))["code"] == 0
+    restart(gateway, SECOND)
+    new = vkey(gateway)
+    assert gateway.status()["key"]["vkeys"] == [new] != [old]
+    (entry,) = of_kind(gateway.entries(), Kind.KEY)
+    gateway.wait_status(lambda told: told["checkpoint"]["size"] > entry.seq, "a checkpoint behind the rotation")
+    assert gateway.stop() == 0
+    note = newest(gateway)
+    assert open_note(note, [VerifierKey.parse(new)])
+    size = int(note.split(b"\n")[1])
+    for keys in ([], ["--vkey", old], ["--vkey", new], ["--vkey", old, "--vkey", new]):
+        found = verdict(gateway, str(gateway.state_dir), *keys)
+        assert (found["code"], found["verdict"]) == (0, "intact"), found
+    for resumed in (["--store", str(store)], []):
+        found = follow(gateway, old, size, *resumed)
+        assert (found["code"], found["findings"], found["verified"]) == (0, 0, size), found
+    assert cli("log", "verify", str(store), "--vkey", old).returncode == 0
+
+
+def test_the_first_checkpoint_after_a_rotation_carries_both_keys(gateway: RunningGateway) -> None:
+    """One line of each; afterwards previous is not needed any more, nor is its file."""
+    first = VerifierKey.parse(vkey(gateway))
+    restart(gateway, SECOND)
+    assert gateway.stop() == 0
+    (entry,) = of_kind(gateway.entries(), Kind.KEY)
+    view = LogView(gateway.state_dir / "log")
+    from gateway.log.scan import load, segment_name
+
+    notes = [note for _, note in load(gateway.state_dir / "log" / segment_name(0)).notes]
+    behind = [note for note in notes if int(note.split(b"\n")[1]) > entry.seq]
+    assert [len(split_note(note)[1]) for note in behind[:2]] == [2, 1]
+    assert open_note(behind[0], [first]) == [first]
+    os.unlink(gateway.state_dir / "first.pem")
+    restart(gateway, "uri: file:second.pem")
+    assert gateway.stop() == 0
+    assert verdict(gateway)["ok"]
+    assert view.origin == "example.org/tested"
+
+
+def test_a_strangers_key_closes_the_log(gateway: RunningGateway) -> None:
+    """Nobody vouches for it: an epoch begins, an alarm says why, and the closed log stands under the old key."""
+    old = vkey(gateway)
+    gateway.wait_size(5)
+    restart(gateway, "uri: file:other.pem")
+    assert gateway.status()["origin"] == "example.org/tested"
+
+
+def test_a_lost_key_is_an_alarm_until_the_operator_makes_a_new_one(gateway: RunningGateway) -> None:
+    """Readings go on without it; key new and a restart begin an epoch, whose name and first entry say so."""
+    old = vkey(gateway)
+    gateway.wait_size(5)
+    assert gateway.stop() == 0
+    os.unlink(gateway.state_dir / "first.pem")
+    restart(gateway, FIRST)
+    told = gateway.wait_status(lambda told: told["key"]["error"], "the key is missing")
+    assert "does not exist" in told["key"]["error"]
+    assert told["origin"] == "example.org/tested"
+    assert gateway.stop() == 0
+    made = gateway.cli("key", "new")
+    assert made.returncode == 0
+    assert "epoch" in made.stderr
+    restart(gateway, FIRST)
+    gateway.wait_status(lambda told: told["checkpoint"]["size"] > 0, "a checkpoint by the new key")
+    told = gateway.status()
+    assert told["origin"] == "example.org/tested/epoch-2"
+    assert gateway.stop() == 0
+    assert "log-closed" in events(gateway.entries())
+    assert "lost or replaced" in gateway.entries()[0].body[6]
+    closed = verdict(gateway, str(gateway.state_dir / "closed" / "epoch-1"), "--vkey", old)
+    assert (closed["code"], closed["verdict"]) == (0, "intact")
+    assert verdict(gateway)["ok"]
+    found = verdict(gateway, str(gateway.state_dir), "--vkey", old)
+    assert (found["code"], found["verdict"]) == (4, "tampered")
+    assert "pin the new key" in found["reason"]
