@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 from collections.abc import Sequence
@@ -17,12 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway import describe, durable, memory, notify, retained, status
+from gateway import describe, memory, notify, retained, status
 from gateway.clock import boot_id
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, TamperError, UnavailableError
 from gateway.history import digest_of, last_values
 from gateway.keeper import KeyKeeper
+from gateway.lock import take_lock
 from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind, decode
 from gateway.log.log import Declared, Found, Log, open_log, shut_down
 from gateway.outbox import Outbox
@@ -76,7 +76,7 @@ class Gateway:
 
     async def run(self) -> None:
         """Runs until ``stopping`` is set. Raises UnavailableError when it cannot start."""
-        self._take_lock()
+        self._lock = take_lock(self.config.state_dir)
         try:
             await self._start()
             memory.settle()
@@ -92,17 +92,6 @@ class Gateway:
         """The verifier keys that the log began with: rotations lead on from there."""
         first = self._logbook.read(0, 1)
         return tuple(decode(first[0]).body[4] if first else ()) or self._keeper.vkeys()
-
-    def _take_lock(self) -> None:
-        directory = self.config.state_dir
-        try:
-            durable.make_directory(directory)
-            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UnavailableError(f"another gateway runs on {directory}; stop it first") from error
-        except OSError as error:
-            raise UnavailableError(f"state_dir {directory}: {error.strerror}; it must be writable") from error
 
     async def _start(self) -> None:
         config = self.config

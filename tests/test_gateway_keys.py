@@ -62,7 +62,9 @@ def verdict(gateway: RunningGateway, *arguments: str) -> dict:
 def follow(gateway: RunningGateway, key: str, size: int, *more: str) -> dict:
     """What a follower with that key says last of the directory channel."""
     channel = str(gateway.state_dir / "channel")
-    done = cli("channel", "follow", channel, "--vkey", key, "--json", "--until-size", str(size), "--timeout", "30", *more)
+    done = cli(
+        "channel", "follow", channel, "--vkey", key, "--json", "--until-size", str(size), "--timeout", "30", *more
+    )
     last = json.loads(done.stdout.splitlines()[-1])
     return {"code": done.returncode, "said": done.stdout, **last}
 

@@ -23,6 +23,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from gateway import durable
 from gateway.channel import Topics, check_origin
+from gateway.cli.statements import read_statements
 from gateway.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, MalformedError
 from gateway.follow.follower import Feed, Follower
 from gateway.follow.report import JsonReport, TextReport
@@ -46,6 +47,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     follow.add_argument("url", metavar="URL", help="mqtt://HOST:PORT/TOPIC, mqtts://…, or a directory")
     follow.add_argument("--vkey", action="append", default=[], metavar="VKEY", help="key that must have signed")
     follow.add_argument("--origin", metavar="ORIGIN", help="the log to follow (default: the first key's name)")
+    follow.add_argument(
+        "--rotation",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="key statements that link the keys given to others (key history --statements)",
+    )
     follow.add_argument("--store", type=Path, metavar="DIR", help="keep what was accepted, as a log")
     follow.add_argument("--until-size", type=_size, metavar="N", help="end when N entries are verified")
     follow.add_argument("--timeout", type=_seconds, metavar="S", help="end after S seconds")
@@ -81,7 +89,8 @@ def run(args: argparse.Namespace, app: App) -> int:  # noqa: ARG001  (this comma
     url = _checked_url(args)
     store = ReceiverStore(args.store) if args.store else None
     try:
-        receiver = Receiver(keys=keys, origin=args.origin, store=store)
+        statements = read_statements(args.rotation)
+        receiver = Receiver(keys=keys, origin=args.origin, store=store, statements=statements)
         report = _report(args, receiver)
         if not keys:
             report.notice("no --vkey given: nothing is verified against a key from outside (key show prints it)")

@@ -152,9 +152,13 @@ class KeyHistory:
         valid = [line.key_at(position) for line in self.lines]
         if not _signers(revocation, [key for key in valid if key.text not in self.revoked]):
             raise _refused(revocation, "no key that is valid there signed it")
-        known = self.revoked.setdefault(revocation.key.text, revocation)
-        if revocation.after_size < known.after_size:
-            self.revoked[revocation.key.text] = revocation
+        # A second revocation can only tighten what the first one left.
+        known = self.revoked.get(revocation.key.text, revocation)
+        self.revoked[revocation.key.text] = replace(
+            revocation,
+            after_size=min(known.after_size, revocation.after_size),
+            after_time_s=min(known.after_time_s, revocation.after_time_s),
+        )
         return True
 
     def trusts(self, key: VerifierKey, size: int, witnessed_s: int | None = None) -> bool:

@@ -37,6 +37,8 @@ class KeyJudge:
         required(len(self._pins), quorum)
         #: Keys that signed (as verifier keys) → the checkpoints that pins which may still be linked left out.
         self._waiting: dict[frozenset[str], _Waiting] = {}
+        #: Keys that signed → the first checkpoint that was trusted before it was known where a pin's line begins.
+        self._relied: dict[frozenset[str], tuple[int, int]] = {}
         #: Size and place of the largest checkpoint that only a revoked key speaks for.
         self._doubted = (0, 0)
         self._trusted = 0
@@ -47,10 +49,12 @@ class KeyJudge:
         Raises TamperError where it is refused.
         """
         size, keys = checkpoint.size, open_note(checkpoint.note, self.history.all_keys())
+        signed = frozenset(key.text for key in keys)
         if self._enough(self._satisfied(size, {key.text for key in keys if self.history.trusts(key, size)})):
             self._trusted = max(self._trusted, size)
+            if any(self._is_late(pin) for pin in self._pins):
+                self._relied.setdefault(signed, (size, seq))
             return True
-        signed = frozenset(key.text for key in keys)
         if self._enough(self._satisfied(size, signed)):
             self._doubted = max(self._doubted, (size, seq))
         elif self._may_follow(size, signed):
@@ -69,6 +73,10 @@ class KeyJudge:
             if not self._enough(covered):
                 what = f"the checkpoint of size {waiting.size} is not signed by {self._missing(waiting.size, signed)}"
                 raise TamperError(what + self._advice(), seq=waiting.seq)
+        for signed, (size, seq) in self._relied.items():
+            if not self._enough(self._satisfied(size, signed)):
+                missing = self._missing(size, signed)
+                raise TamperError(f"the checkpoint of size {size} is not signed by {missing}, valid there", seq=seq)
         size, seq = self._doubted
         if size > self._trusted:
             raise TamperError(
@@ -84,9 +92,13 @@ class KeyJudge:
 
     def _may_follow(self, size: int, signed: Collection[str]) -> bool:
         """Whether a rotation further on could still satisfy the pins that are missing."""
-        late = [line for pin in self._pins if self._begins(pin) and not (line := self._line(pin)).rooted]
+        late = [self._line(pin) for pin in self._pins if self._is_late(pin)]
         speaks = all(line.key_at(size).text in signed for line in self.history.lines if line.rooted)
         return speaks and bool(late) and self._enough(self._satisfied(size, signed) + late)
+
+    def _is_late(self, pin: VerifierKey) -> bool:
+        """Whether nothing has told yet where the pin belongs: a rotation may still link it."""
+        return self._begins(pin) and not self._line(pin).rooted
 
     def _begins(self, pin: VerifierKey) -> bool:
         return self._line(pin).terms[0][1] == pin

@@ -8,7 +8,7 @@ more than what is not signed yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,7 @@ from gateway.log.note import open_note, parse_checkpoint, split_note
 from gateway.log.vkey import VerifierKey
 
 if TYPE_CHECKING:
+    from gateway.log.key_history import KeyHistory
     from gateway.log.key_statement import Rotation, Statement
 
 _BATCH = 1024
@@ -98,6 +99,24 @@ def was_key(log: Entries, key: VerifierKey) -> bool:
     return key.text in named or any(key in (said.old, said.new) for said in _rotations(log, 0))
 
 
+def history_of(origin: str, entries: Iterable[bytes]) -> KeyHistory:
+    """The keys of a log from its entries, all of them. Raises TamperError for a statement that does not hold."""
+    from gateway.log.key_history import KeyHistory, named_keys
+    from gateway.log.key_statement import Rotation
+
+    history = KeyHistory(origin, ())
+    for seq, data in enumerate(entries):
+        if seq == 0:
+            history = KeyHistory(origin, (), named_keys(origin, decode(data).body[4]))
+        elif data[2] == Kind.KEY:
+            statement = _statement(data, seq)
+            if not history.lines and isinstance(statement, Rotation):
+                # The key was away when the log began, so it names none.
+                history = KeyHistory(origin, (), [statement.old])
+            history.apply(statement)
+    return history
+
+
 def statements(log: Entries, since: int = 0) -> Iterator[Statement]:
     """The statements in the key entries from *since* on. Raises TamperError for one that cannot be read."""
     seq = since
@@ -105,13 +124,17 @@ def statements(log: Entries, since: int = 0) -> Iterator[Statement]:
         for data in batch:
             # The kind is the third byte of every entry: most need not be decoded.
             if data[2] == Kind.KEY:
-                from gateway.log.key_statement import statement_in
-
-                try:
-                    yield statement_in(decode(data).body, seq)
-                except MalformedError as error:
-                    raise TamperError(f"entry {seq}: {error}", seq=seq) from error
+                yield _statement(data, seq)
             seq += 1
+
+
+def _statement(data: bytes, seq: int) -> Statement:
+    from gateway.log.key_statement import statement_in
+
+    try:
+        return statement_in(decode(data).body, seq)
+    except MalformedError as error:
+        raise TamperError(f"entry {seq}: {error}", seq=seq) from error
 
 
 def _rotations(log: Entries, since: int) -> Iterator[Rotation]:
