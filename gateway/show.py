@@ -96,10 +96,18 @@ def _summary(entry: Entry, lookup: Lookup) -> str:
         return f"{meter.name}: {meter.model} at {meter.location}, {len(meter.points)} points"
     if entry.kind is Kind.EVENT:
         return f"{_severity(body[1])} {body[0]}: {body[2]}: {body[3]}"
+    if entry.kind is Kind.KEY:
+        return _statement_text(body)
     if entry.kind is Kind.GAP:
         return f"{body[0]}: {body[3]} missing from {rfc3339(body[1])} to {rfc3339(body[2])}: {body[4]}"
     items = zip(_ITEMS[entry.kind], body, strict=True)
     return ", ".join(f"{name} {_plain(item)}" for name, item in items if item not in ([], b""))
+
+
+def _statement_text(body: list[Any]) -> str:
+    """A key statement in one line, without its signatures: they are in the JSON."""
+    lines = body[1].partition("\n\n")[0].split("\n")[1:]
+    return f"{body[0]}: {', '.join(lines)}"
 
 
 def reading_text(entry: Entry, lookup: Lookup) -> str:

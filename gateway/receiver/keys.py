@@ -85,7 +85,9 @@ class Keys:
             return True
         history = self._settled
         if checkpoint.size > self._branches.settled:
-            if self._signed(history, checkpoint, revoked=True):
+            histories = [self._history(branch, checkpoint.size) for branch in branches]
+            if any(self._signed(known, checkpoint, revoked=True) for known in histories):
+                # By a revoked key: a later checkpoint must cover what it covers.
                 return False
             if not self._branches.reaches(checkpoint.size) and self._has_stranger(history, checkpoint):
                 # A rotation among the entries that are missing may explain it.
