@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from gateway.log.note import open_note, split_note
 from gateway.log.scan import load, segment_name
 from gateway.log.view import LogView
 from gateway.log.vkey import VerifierKey
-from tests.whole import RunningGateway, cli, events, of_kind
+from tests.parts import ROOT
+from tests.whole import Lines, RunningGateway, cli, events, of_kind
 
 CONFIG = """
 key: {{{key}}}
@@ -90,6 +93,26 @@ def test_a_key_is_rotated_by_a_restart_and_old_verifiers_follow(gateway: Running
         found = follow(gateway, old, size, *resumed)
         assert (found["code"], found["findings"], found["verified"]) == (0, 0, size), found
     assert cli("log", "verify", str(store), "--vkey", old).returncode == 0
+
+
+def test_a_follower_lives_through_a_rotation(gateway: RunningGateway) -> None:
+    """One process with the old key alone, before, during and after it: it verifies on, and finds nothing wrong."""
+    far = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "channel", "follow", str(gateway.state_dir / "channel")]
+        + ["--vkey", vkey(gateway), "--json", "--until-size", "40", "--timeout", "60"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert far.stdout is not None
+    said = Lines(far.stdout)
+    said.wait(lambda line: json.loads(line)["verified"] > 2)
+    restart(gateway, SECOND)
+    assert far.wait(60) == 0
+    *_, last = map(json.loads, said.end())
+    assert (last["findings"], last["verified"] >= 40) == (0, True)
+    (entry,) = of_kind(gateway.entries(), Kind.KEY)
+    assert entry.seq < 40
 
 
 def test_the_first_checkpoint_after_a_rotation_carries_both_keys(gateway: RunningGateway) -> None:

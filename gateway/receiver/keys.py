@@ -92,11 +92,11 @@ class Keys:
             if not self._branches.reaches(checkpoint.size) and self._has_stranger(history, checkpoint):
                 # A rotation among the entries that are missing may explain it.
                 return False
-        missing = {self._key(history, pin, checkpoint.size).text for pin in self._pins}
+        valid = {self._key(history, pin, checkpoint.size) for pin in self._pins}
+        names = ", ".join(sorted(f"{key.name}+{key.key_id.hex()}" for key in valid))
         raise TamperError(
-            f"the checkpoint of size {checkpoint.size} is not signed by the key valid there: "
-            f"{', '.join(sorted(text.rpartition('+')[0] for text in missing))}; where the key was rotated, follow "
-            "the log with the key it began with, or give --rotation"
+            f"the checkpoint of size {checkpoint.size} is not signed by the key valid there, {names}; where the key "
+            "was rotated, follow the log with the key it began with, or give --rotation"
         )
 
     def vouches(self, branch: Branch, checkpoint: Checkpoint) -> bool:
