@@ -97,9 +97,10 @@ def test_a_key_is_rotated_by_a_restart_and_old_verifiers_follow(gateway: Running
 
 def test_a_follower_lives_through_a_rotation(gateway: RunningGateway) -> None:
     """One process with the old key alone, before, during and after it: it verifies on, and finds nothing wrong."""
+    command = ["channel", "follow", str(gateway.state_dir / "channel"), "--vkey", vkey(gateway)]
+    command += ["--json", "--until-size", "40", "--timeout", "60"]
     far = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "channel", "follow", str(gateway.state_dir / "channel")]
-        + ["--vkey", vkey(gateway), "--json", "--until-size", "40", "--timeout", "60"],
+        [sys.executable, "-m", "gateway", *command],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
