@@ -49,7 +49,7 @@ class LogKeys:
 
     name: str
     note: bytes | None
-    #: The verifier keys that the first entry names.
+    #: The verifier keys that the first entry names; looked at only where nothing is signed.
     named: tuple[str, ...]
     #: The rotation behind the newest checkpoint, if there is one: the last of them.
     rotation: Rotation | None
@@ -76,8 +76,7 @@ def signed_first(note: bytes, key: VerifierKey) -> bool:
 def read_log_keys(log: Entries, name: str) -> LogKeys:
     """What *log* says. Raises TamperError where a statement that no checkpoint covers yet does not hold."""
     note = log.newest_checkpoint
-    first = log.read(0, 1)
-    named = tuple(decode(first[0]).body[4]) if first else ()
+    named = _named(log) if note is None else ()
     since = parse_checkpoint(note).size if note is not None else 0
     found = LogKeys(name=name, note=note, named=named, rotation=None)
     for rotation in _rotations(log, since):
@@ -94,9 +93,7 @@ def read_log_keys(log: Entries, name: str) -> LogKeys:
 
 def was_key(log: Entries, key: VerifierKey) -> bool:
     """Whether *key* was a key of this log once: named, or taken up by a rotation. Reads the whole log."""
-    first = log.read(0, 1)
-    named = tuple(decode(first[0]).body[4]) if first else ()
-    return key.text in named or any(key in (said.old, said.new) for said in _rotations(log, 0))
+    return key.text in _named(log) or any(key in (said.old, said.new) for said in _rotations(log, 0))
 
 
 def history_of(origin: str, entries: Iterable[bytes]) -> KeyHistory:
@@ -135,6 +132,11 @@ def _statement(data: bytes, seq: int) -> Statement:
         return statement_in(decode(data).body, seq)
     except MalformedError as error:
         raise TamperError(f"entry {seq}: {error}", seq=seq) from error
+
+
+def _named(log: Entries) -> tuple[str, ...]:
+    first = log.read(0, 1)
+    return tuple(decode(first[0]).body[4]) if first else ()
 
 
 def _rotations(log: Entries, since: int) -> Iterator[Rotation]:
