@@ -153,7 +153,9 @@ class App:
         def open_signer(create: bool) -> Signer:  # noqa: FBT001  (the one thing there is to say)
             return self.open_key(config.key.uri, config.state_dir, create=create)
 
-        return KeyKeeper(config.key.uri, config.origin, config.state_dir / "signer.state", open_signer)
+        before = config.key.previous
+        previous = None if before is None else partial(self.open_key, before, config.state_dir)
+        return KeyKeeper(config.key.uri, config.origin, config.state_dir / "signer.state", open_signer, previous)
 
     def open_key(
         self,

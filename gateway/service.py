@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 from collections.abc import Sequence
@@ -17,14 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway import describe, durable, memory, notify, retained, status
+from gateway import describe, memory, notify, retained, status
 from gateway.clock import boot_id
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, TamperError, UnavailableError
 from gateway.fields import late as fields
 from gateway.history import digest_of, last_values
 from gateway.keeper import KeyKeeper
-from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind
+from gateway.lock import take_lock
+from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind, decode
 from gateway.log.log import Declared, Found, Log, open_log, shut_down
 from gateway.outbox import Outbox
 from gateway.poller import MeterHealth, Poller
@@ -80,7 +80,7 @@ class Gateway:
 
     async def run(self) -> None:
         """Runs until ``stopping`` is set. Raises UnavailableError when it cannot start."""
-        self._take_lock()
+        self._lock = take_lock(self.config.state_dir)
         try:
             await self._start()
             memory.settle()
@@ -93,19 +93,9 @@ class Gateway:
             os.close(self._lock)
 
     def vkeys(self) -> tuple[str, ...]:
-        """The verifier keys that the log is signed with."""
-        return self._keeper.vkeys()
-
-    def _take_lock(self) -> None:
-        directory = self.config.state_dir
-        try:
-            durable.make_directory(directory)
-            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UnavailableError(f"another gateway runs on {directory}; stop it first") from error
-        except OSError as error:
-            raise UnavailableError(f"state_dir {directory}: {error.strerror}; it must be writable") from error
+        """The verifier keys that the log began with: rotations lead on from there."""
+        first = self._logbook.read(0, 1)
+        return tuple(decode(first[0]).body[4] if first else ()) or self._keeper.vkeys()
 
     async def _start(self) -> None:
         config = self.config
@@ -139,10 +129,19 @@ class Gateway:
             commit_entries=config.log.commit.entries,
             vkeys=self._keeper.vkeys(),
         )
-        signed = published_size(self._keeper.signed_size, self._state)
-        self._logbook, found = open_log(config.state_dir / "log", declared, self._clock, boot_id(), signed=signed)
+        self._logbook, found = open_log(
+            config.state_dir / "log",
+            declared,
+            self._clock,
+            boot_id(),
+            signed=published_size(self._keeper.signed_size, self._state),
+            unfit=self._keeper.recognise,
+        )
         self._keeper.learn(self._logbook.newest_checkpoint)
         self._tell_found(found)
+        self._keeper.rotate(self._logbook)
+        if self._keeper.barred:
+            self._logbook.event("key-barred", ALARM, self._keeper.uri, self._keeper.barred)
 
     def _tell_found(self, found: Found) -> None:
         for cut in found.cuts:
@@ -330,4 +329,7 @@ async def _deliver(outbox: Outbox, _progress: Progress) -> None:
 def _require_same_log(old: Config, new: Config) -> None:
     for name in ("origin", "state_dir", "key"):
         if getattr(old, name) != getattr(new, name):
-            raise ConfigError(f"{new.path}: {name} cannot change while the gateway runs; restart it")
+            raise ConfigError(
+                f"{new.path}: {name} cannot change while the gateway runs; restart it"
+                + (", also to rotate the key, or after key.previous was removed" if name == "key" else "")
+            )

@@ -24,7 +24,7 @@ _ITEMS: dict[Kind, tuple[str, ...]] = {
     Kind.BOOT: ("boot_id", "software", "last_run"),
     Kind.CLOCK_STEP: ("expected_ms", "found_ms", "source"),
     Kind.CONFIG: ("sha256", "sha256_before"),
-    Kind.KEY: ("vkey", "what"),
+    Kind.KEY: ("action", "statement"),
     Kind.GAP: ("subject", "from_ms", "to_ms", "count", "reason"),
     Kind.RECOVERY: ("segment", "offset", "length", "sha256", "kept_in", "reason"),
     Kind.BEACON: ("source", "data"),
@@ -118,12 +118,20 @@ def _summary(entry: Entry, lookup: Lookup, reveal: Reveal) -> str:
         return f"{meter.name}: {meter.model} at {meter.location}, {len(meter.points)} points"
     if entry.kind is Kind.EVENT:
         return f"{_severity(body[1])} {body[0]}: {body[2]}: {body[3]}"
+    if entry.kind is Kind.KEY:
+        return _statement_text(body)
     if entry.kind is Kind.GAP:
         return f"{body[0]}: {body[3]} missing from {rfc3339(body[1])} to {rfc3339(body[2])}: {body[4]}"
     if entry.kind is Kind.MANIFEST:
         return f"entries {body[0]} to {body[1] - 1} go: {body[2]}; pack of {body[3]} bytes, SHA-256 {body[4].hex()}"
     items = zip(_ITEMS[entry.kind], body, strict=True)
     return ", ".join(f"{name} {_plain(item)}" for name, item in items if item not in ([], b""))
+
+
+def _statement_text(body: list[Any]) -> str:
+    """A key statement in one line, without its signatures: they are in the JSON."""
+    lines = body[1].partition("\n\n")[0].split("\n")[1:]
+    return f"{body[0]}: {', '.join(lines)}"
 
 
 def reading_text(entry: Entry, lookup: Lookup) -> str:

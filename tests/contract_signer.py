@@ -57,9 +57,16 @@ class SignerContract:
         assert open_note(note, [key]) == [key]
         assert verify_checkpoint(note, origin=ORIGIN, keys=[key]).size == 1
 
+    def test_it_signs_statements_about_its_own_succession(self, signer: Signer) -> None:
+        """Without any wrapping as well; the text is what tells them from checkpoints."""
+        key = VerifierKey.of(ORIGIN, signer.public_key)
+        note = sign_note(b"meter-gateway/key-rotation/v1\n", ORIGIN, signer, purpose=Purpose.KEY_STATEMENT)
+        assert open_note(note, [key]) == [key]
+
     def test_another_purpose_is_refused(self, signer: Signer) -> None:
         """A key opened for checkpoints signs nothing else: no receipt, no bill, nor what nobody has thought of yet."""
-        for purpose in [*(set(Purpose) - {Purpose.CHECKPOINT}), cast("Purpose", "transaction")]:
+        own = {Purpose.CHECKPOINT, Purpose.KEY_STATEMENT}
+        for purpose in [*(set(Purpose) - own), cast("Purpose", "transaction")]:
             with pytest.raises(SignerError):
                 signer.sign(purpose, b"pay everything")
 

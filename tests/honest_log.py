@@ -11,7 +11,7 @@ from gateway.log.entry import NO_PREV, Kind, encode
 from gateway.log.note import VerifierKey, checkpoint_text, sign_note
 from gateway.log.tree import Frontier, leaf_hash
 from gateway.reading import Moment
-from gateway.signing import Algorithm, PublicKey, Purpose
+from gateway.signing import Algorithm, PublicKey, Purpose, may_sign
 
 ORIGIN = "meters.example.org/roof-7"
 
@@ -27,7 +27,7 @@ class MemoryKey:
         self.public_key = PublicKey(algorithm=Algorithm.ED25519, data=data)
 
     def sign(self, purpose: Purpose, message: bytes) -> bytes:
-        assert purpose is Purpose.CHECKPOINT
+        assert may_sign(Purpose.CHECKPOINT, purpose)
         return self._key.sign(message)
 
     def close(self) -> None:

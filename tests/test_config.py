@@ -248,7 +248,7 @@ def test_the_reference_names_every_key():
         *(f"witnesses.{key}" for key in config_witnesses.WITNESS_KEYS),
         *(f"log.{part}.{key}" for part, keys in config_build.LOG_KEYS.items() for key in keys),
         *(f"serve.{key}" for key in config_serve.SERVE_KEYS),
-        "key.uri",
+        *(f"key.{key}" for key in config_build.KEY_KEYS),
     }
     assert rows == keys
 

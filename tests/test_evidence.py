@@ -192,13 +192,13 @@ def _text_of_another_log() -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["field 4", "rotation"])
-def test_lines_of_newer_versions_are_read_and_refused_in_plain_words(kind: str) -> None:
+def test_lines_that_do_not_hold_are_refused(kind: str) -> None:
     """A verifier that does not understand a line must not pass over it."""
     line = f"{kind} {base64.b64encode(b'later').decode()}\n".encode()
     place = GOLDEN.index(b"hash ")
     extended = GOLDEN[:place] + line + GOLDEN[place:]
     assert write_evidence(parse_evidence(extended)) == extended
-    with pytest.raises(MalformedError, match="this version cannot verify"):
+    with pytest.raises(MalformedError):
         verify_evidence(extended, [LOG.vkey])
 
 

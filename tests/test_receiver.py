@@ -170,8 +170,9 @@ def test_a_checkpoint_waits_for_its_entries(log: HonestLog, receiver: Receiver) 
 
 @pytest.mark.parametrize("part", ["message", "retained"])
 def test_bad_signatures_are_named(log: HonestLog, receiver: Receiver, part: str) -> None:
-    """A changed signature, another key, and no signature of ours at all; the entries are pending as without it."""
+    """A changed signature, and another key: for entries that are there, neither can be explained by what is missing."""
     stranger = MemoryKey(2)
+    receiver.accept(log.message(0, 10))
     good = log.note(10)
     for note in (good[:-20] + b"AAAAA" + good[-15:], log.note(10, key=stranger)):
         outcomes = (

@@ -22,7 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.errors import ConfigError, SignerError
-from gateway.signing import Algorithm, PublicKey, Purpose, Signer
+from gateway.signing import Algorithm, PublicKey, Purpose, Signer, may_sign
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -103,7 +103,7 @@ class _Key:
 
     def sign(self, purpose: Purpose, message: bytes) -> bytes:
         """See ``gateway.signing.Signer``."""
-        if purpose is not self._purpose:
+        if not may_sign(self._purpose, purpose):
             raise SignerError(f"key {self._uri}: is opened to sign a {self._purpose.value} only, not for {purpose}")
         if self._sign is None:
             raise SignerError(f"key {self._uri}: is closed")

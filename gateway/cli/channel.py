@@ -26,6 +26,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from gateway import durable
 from gateway.channel import Topics, check_origin
 from gateway.cli.policy import add_option, now_s, trust, witnessed_text
+from gateway.cli.statements import read_statements
 from gateway.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, MalformedError
 from gateway.follow.follower import Feed, Follower
 from gateway.follow.report import JsonReport, TextReport
@@ -51,6 +52,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     follow.add_argument("--vkey", action="append", default=[], metavar="VKEY", help="key that must have signed")
     add_option(follow)
     follow.add_argument("--origin", metavar="ORIGIN", help="the log to follow (default: the first key's name)")
+    follow.add_argument(
+        "--rotation",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="key statements that link the keys given to others (key history --statements)",
+    )
     follow.add_argument("--store", type=Path, metavar="DIR", help="keep what was accepted, as a log")
     follow.add_argument("--until-size", type=_size, metavar="N", help="end when N entries are verified")
     follow.add_argument("--timeout", type=_seconds, metavar="S", help="end after S seconds")
@@ -90,7 +98,8 @@ def run(args: argparse.Namespace, app: App) -> int:  # noqa: ARG001  (this comma
     store = ReceiverStore(args.store) if args.store else None
     try:
         origin = args.origin or (policy.origin if policy else None)
-        receiver = Receiver(keys=keys, origin=origin, store=store, policy=policy)
+        statements = read_statements(args.rotation)
+        receiver = Receiver(keys=keys, origin=origin, store=store, policy=policy, statements=statements)
         report = _report(args, receiver)
         watch = WitnessWatch(receiver, now_s) if policy else None
         if not keys:

@@ -12,10 +12,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.config import Catalogue, Config, ConfigProblems, Problem, load
+from gateway.config import Config, ConfigProblems, Problem, load
 from gateway.errors import EXIT_OK, EXIT_USAGE, ConfigError
 
 if TYPE_CHECKING:
+    from gateway.app import App
+
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  (argparse has no public name)
 
 
@@ -25,11 +27,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def run(args: argparse.Namespace, catalogue: Catalogue) -> int:
+def run(args: argparse.Namespace, app: App) -> int:
     """Checks ``args.config``. Exit code 0 when it is good, with warnings or without; 2 when it is not."""
     path = Path(args.config)
     try:
-        config = load(path, catalogue, look=True)
+        config = load(path, app, look=True)
     except ConfigProblems as error:
         _report(path, error.problems, error.warnings, as_json=args.json)
         return EXIT_USAGE
@@ -38,16 +40,32 @@ def run(args: argparse.Namespace, catalogue: Catalogue) -> int:
             raise
         print(json.dumps(_object(path, [{"line": None, "column": None, "path": "", "message": str(error)}], [])))
         return EXIT_USAGE
-    _report(path, (), config.warnings, as_json=args.json)
+    _report(path, (), config.warnings, as_json=args.json, hint=_hint(config, app))
     if not args.json:
         print(f"{path}: good: {_summary(config)}")
     return EXIT_OK
 
 
-def _report(path: Path, problems: tuple[Problem, ...], warnings: tuple[Problem, ...], *, as_json: bool) -> None:
+def _hint(config: Config, app: App) -> str:
+    """What the log says about the config; empty for nothing."""
+    if config.key.previous is None:
+        return ""
+    from gateway.cli.key_life import previous_is_done
+
+    return "warning: is not needed any more; remove it and restart" if previous_is_done(config, app) else ""
+
+
+def _report(
+    path: Path, problems: tuple[Problem, ...], warnings: tuple[Problem, ...], *, as_json: bool, hint: str = ""
+) -> None:
+    rows = list(map(_row, warnings))
+    if hint:
+        rows.append({"line": None, "column": None, "path": "key.previous", "message": hint.removeprefix("warning: ")})
     if as_json:
-        print(json.dumps(_object(path, list(map(_row, problems)), list(map(_row, warnings)))))
+        print(json.dumps(_object(path, list(map(_row, problems)), rows)))
         return
+    if hint:
+        print(f"{path}: key.previous: {hint}")
     for problem in problems:
         print(problem.text(str(path)))
     for warning in warnings:

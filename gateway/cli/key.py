@@ -1,7 +1,7 @@
-"""``key``: makes the device key in its store, and prints the public key in the forms that verifiers take.
+"""``key``: makes the device key in its store, prints the public key, shows and ends the lives of a log's keys.
 
-Both actions print the same; ``--json`` prints one object: ``uri``, ``origin``, and lists ``vkeys`` (C2SP verifier
-keys), ``pem`` and ``did`` (did:key), one item for each key.
+``new`` and ``show`` print the same; ``--json`` prints one object: ``uri``, ``origin``, and lists ``vkeys`` (C2SP
+verifier keys), ``pem`` and ``did`` (did:key), one item for each key. ``history`` and ``revoke``: docs/key-life.md.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli.key_life import ACTIONS, add_actions, warn_of_log
 from gateway.durable import make_directory
 from gateway.errors import EXIT_OK, ConfigError, SignerError
 from gateway.log.vkey import VerifierKey, did_key, pem
@@ -37,10 +38,13 @@ def add_parser(subparsers: Subparsers) -> None:
     show.add_argument("uri", nargs="?", metavar="URI", help="default: the configured one")
     for parser in (new, show):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_actions(actions)
 
 
 def run(args: argparse.Namespace, app: App) -> int:
     """Runs one of the actions. Relative paths are relative to the configured state directory."""
+    if args.action in ACTIONS:
+        return ACTIONS[args.action](args, app)
     config = app.load(Path(args.config))
     uri = args.uri or config.key.uri
     if args.action == "new":
@@ -50,6 +54,8 @@ def run(args: argparse.Namespace, app: App) -> int:
     else:
         signer = app.open_key(uri, config.state_dir)
     try:
+        if args.action == "new":
+            warn_of_log(config, signer)
         return run_show(signer, config.origin, args)
     finally:
         signer.close()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.cli import prove
 from gateway.cli.policy import add_option, now_s, trust, witnessed_object, witnessed_text
 from gateway.cli.progress import Progress
+from gateway.cli.statements import read_statements
 from gateway.cli.view import entry_number, log_directory
 from gateway.errors import (
     EXIT_NO,
@@ -71,6 +72,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verify.add_argument(
         "--known", action="append", default=[], type=Path, metavar="CHECKPOINT", help="file the log must extend"
     )
+    verify.add_argument(
+        "--rotation", action="append", default=[], metavar="FILE", help="key statements from elsewhere (key history)"
+    )
     verify.add_argument("--json", action="store_true", help="print one JSON object")
 
     prove.add_parser(actions)
@@ -123,7 +127,15 @@ def _verify(args: argparse.Namespace, app: App) -> int:
             keys, whose = _own_keys(app, config), "this gateway's own key"
     if not keys:
         whose = "the keys that the log itself names (give --vkey to see whose log it is)"
-    demands = Demands(keys=keys, quorum=trusted.quorum, known=known, policy=trusted.policy, now_s=now_s())
+    statements = read_statements(args.rotation)
+    demands = Demands(
+        keys=keys,
+        quorum=trusted.quorum,
+        known=known,
+        policy=trusted.policy,
+        now_s=now_s(),
+        statements=statements,
+    )
     report = _checked(directory, demands)
     if args.json:
         print(json.dumps(_report_object(report, [key.text for key in keys])))

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.policy import Trust, add_option, now_s, trust, witnessed_object, witnessed_text
+from gateway.cli.statements import read_statements
 from gateway.errors import EXIT_NO, EXIT_OK, ConfigError, GatewayError, MalformedError, TamperError, exit_code
 from gateway.log import evidence, proof
 from gateway.log.entry import Entry, Kind, decode, description
@@ -59,6 +60,13 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--definition", metavar="FILE", help="proof of the definition entry that a reading refers to: names its points"
     )
+    parser.add_argument(
+        "--rotation",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="key statements that link the key to the one that signed (key history --statements prints them)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -88,7 +96,8 @@ def run(args: argparse.Namespace, app: App | None = None) -> int:  # noqa: ARG00
     if not trusted.keys:
         raise ConfigError("whose log? give --vkey (key show prints it), or --policy")
     try:
-        proved = _verified(args, trusted)
+        statements = read_statements(args.rotation)
+        proved = _verified(args, trusted, statements)
         witnessed = _witnessed(proved.checkpoint, trusted)
     except (MalformedError, TamperError) as error:
         if not args.json:
@@ -122,11 +131,11 @@ def _verdict(witnessed: Witnessed | None) -> dict[str, Any]:
     return {"ok": witnessed.met, "reason": witnessed.reason or None, "witnessed": witnessed_object(witnessed)}
 
 
-def _verified(args: argparse.Namespace, trusted: Trust) -> _Proved:
+def _verified(args: argparse.Namespace, trusted: Trust, statements: Sequence[bytes]) -> _Proved:
     data = _read(args.file)
     first = data[:80].split(b"\n", 1)[0]
     if first == proof.HEADER.encode():
-        return _verified_proof(args, data, trusted)
+        return _verified_proof(args, data, trusted, statements)
     if first != evidence.HEADER.encode():
         raise MalformedError(
             f"{args.file}: its first line is neither {proof.HEADER} nor {evidence.HEADER}; name a file that log prove "
@@ -134,7 +143,7 @@ def _verified(args: argparse.Namespace, trusted: Trust) -> _Proved:
         )
     if args.definition is not None:
         raise ConfigError("--definition: evidence holds the definitions itself; leave it out")
-    result = evidence.verify_evidence(data, trusted.keys, args.origin, quorum=trusted.quorum)
+    result = evidence.verify_evidence(data, trusted.keys, args.origin, quorum=trusted.quorum, statements=statements)
     return _Proved(
         form="evidence",
         entries=result.entries,
@@ -155,13 +164,13 @@ def _read(name: str) -> bytes:
         raise ConfigError(f"{name}: cannot be read ({error.strerror}); name a file that log prove wrote") from error
 
 
-def _verified_proof(args: argparse.Namespace, data: bytes, trusted: Trust) -> _Proved:
-    result = verify_proof(data, trusted.keys, args.origin, quorum=trusted.quorum)
+def _verified_proof(args: argparse.Namespace, data: bytes, trusted: Trust, statements: Sequence[bytes]) -> _Proved:
+    result = verify_proof(data, trusted.keys, args.origin, quorum=trusted.quorum, statements=statements)
     entry = _entry(result)
     return _Proved(
         form="tlog-proof",
         entries=[entry],
-        meters=_meters(args, entry, result, trusted),
+        meters=_meters(args, entry, result, trusted, statements),
         checkpoint=result.checkpoint,
         signed_by=result.signed_by,
     )
@@ -174,13 +183,16 @@ def _entry(result: ProofResult) -> Entry:
     return entry
 
 
-def _meters(args: argparse.Namespace, entry: Entry, result: ProofResult, trusted: Trust) -> dict[int, MeterDescription]:
+def _meters(
+    args: argparse.Namespace, entry: Entry, result: ProofResult, trusted: Trust, statements: Sequence[bytes]
+) -> dict[int, MeterDescription]:
     """What a reading's definition entry says, where its proof was given as well; it must be of the same log."""
     if args.definition is None:
         return {}
     if entry.kind not in (Kind.READING, Kind.CONCEALED):
         raise ConfigError(f"--definition: entry {entry.seq} is a {entry.kind.text} and refers to no definition")
-    named = verify_proof(_read(args.definition), trusted.keys, result.checkpoint.origin, quorum=trusted.quorum)
+    origin = result.checkpoint.origin
+    named = verify_proof(_read(args.definition), trusted.keys, origin, quorum=trusted.quorum, statements=statements)
     definition = _entry(named)
     if definition.kind is not Kind.DEFINITION or definition.seq != entry.body[0]:
         raise ConfigError(

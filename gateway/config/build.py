@@ -34,6 +34,7 @@ from gateway.config.world import World
 T = TypeVar("T")
 
 KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels", "witnesses", "serve")
+KEY_KEYS = ("uri", "previous")
 LOG_KEYS = {
     "commit": ("seconds", "entries"),
     "checkpoint": ("seconds", "entries"),
@@ -95,14 +96,23 @@ def _files(top: Section, file: Path, credentials: str | None) -> Files:
 
 
 def _key(top: Section, world: World) -> KeyConfig:
-    section = Section(top.node("key"), "key", world.problems, ("uri",), "{uri: file:device-key.pem}")
-    schemes = tuple(world.catalogue.key_schemes())
-    scheme, rest = section.either("uri", kinds.key_uri(schemes), _KEY_URI)
+    section = Section(top.node("key"), "key", world.problems, KEY_KEYS, "{uri: file:device-key.pem}")
+    schemes = kinds.key_uri(tuple(world.catalogue.key_schemes()))
+    uri = _key_uri(section, "uri", section.either("uri", schemes, _KEY_URI), world)
+    before = section.get("previous", schemes)
+    previous = None if before is None else _key_uri(section, "previous", before, world)
+    if previous == uri:
+        section.refuse("previous", "is the same key as uri; name the key before it, or remove this line")
+    return KeyConfig(uri=uri, previous=previous)
+
+
+def _key_uri(section: Section, key: str, found: tuple[str, str], world: World) -> str:
+    scheme, rest = found
     if scheme == "file":
-        file = world.files.resolve(section, "uri", rest)
-        world.files.note(section, "uri", file, Use.KEY)
+        file = world.files.resolve(section, key, rest)
+        world.files.note(section, key, file, Use.KEY)
         rest = str(file)
-    return KeyConfig(uri=f"{scheme}:{rest}")
+    return f"{scheme}:{rest}"
 
 
 def _log(top: Section, world: World) -> LogConfig:

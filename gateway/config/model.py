@@ -69,6 +69,8 @@ class KeyConfig:
 
     #: ``uri``: where the key is: ``file:PATH``, absolute here; default ``file:device-key.pem``, made at first start.
     uri: str
+    #: ``previous``: where the key before is, which must sign that ``uri`` follows it; None (left out) for no rotation.
+    previous: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

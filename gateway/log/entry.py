@@ -31,7 +31,7 @@ SHA-256(0x00 ‖ entry bytes), see ``gateway.log.tree``. Bodies, by kind:
 4 boot         [kernel boot id (16 bytes), software, how the last run ended (first, clean, unclean)]
 5 clock-step   [wall ms expected, wall ms found, source]
 6 config       [SHA-256 of the config file, SHA-256 of the one before or empty]
-7 key          [vkey, what happened to it]
+7 key          [rotation or revocation, statement: a signed note, see ``gateway.log.key_statement``]
 8 gap          [meter or sink, from wall ms, to wall ms, count of missing readings, reason]
 9 recovery     [segment file, offset, length, SHA-256 of what is void from there on (32 zero bytes where the disk
                never confirmed it), file that keeps it, reason]

@@ -27,7 +27,8 @@ inclusion proof, the leftmost first, and what neighbours share is there once: n 
 hashes as one does. The file proves its entries if every hash is used, the root is that of the checkpoint, the
 checkpoint is signed by the keys that the verifier brought along, every entry says that it is where it stands, and
 names the one before it where that is listed too. The definition entry that a reading refers to must be listed: without
-it nobody knows what the numbers mean. Field and rotation lines are read, and refused by this version's verifier.
+it nobody knows what the numbers mean. A rotation links a
+key to its successor (``gateway.log.key_statement``).
 """
 
 from __future__ import annotations
@@ -177,18 +178,24 @@ def _text(data: bytes) -> str:
 
 
 def verify_evidence(
-    data: bytes, keys: Sequence[VerifierKey], origin: str | None = None, *, quorum: int | None = None
+    data: bytes,
+    keys: Sequence[VerifierKey],
+    origin: str | None = None,
+    *,
+    quorum: int | None = None,
+    statements: Sequence[bytes] = (),
 ) -> EvidenceResult:
     """The entries that *data* proves, under a checkpoint signed by all *keys* or by *quorum* of them.
 
-    The origin is pinned as in verify_proof(). Raises MalformedError for what is no evidence or lacks a definition,
-    TamperError for what proves nothing, ConfigError without keys.
+    Key statements in the file, and those in *statements*, link keys to their successors. The origin is pinned as in
+    verify_proof(). Raises MalformedError for what is no evidence or lacks a definition, TamperError for what proves
+    nothing, ConfigError without keys.
     """
     evidence = parse_evidence(data)
-    for kind, lines in (("field", evidence.fields), ("rotation", evidence.rotations)):
-        if lines:
-            raise MalformedError(f"evidence: it has {kind} lines, which this version cannot verify; take a newer one")
-    checkpoint, signed = verified_checkpoint(evidence.note, keys, origin, quorum)
+    if evidence.fields:
+        raise MalformedError("evidence: it has field lines, which this version cannot verify; take a newer one")
+    known = [*statements, *evidence.rotations]
+    checkpoint, signed = verified_checkpoint(evidence.note, keys, origin, quorum, known)
     leaves = {seq: leaf_hash(entry) for seq, entry in evidence.entries.items()}
     if evidence_root(leaves, checkpoint.size, evidence.hashes) != checkpoint.root:
         raise TamperError("the entries and hashes do not lead to the root in the checkpoint: something was changed")

@@ -201,6 +201,7 @@ def open_log(
     boot_id: bytes,
     *,
     signed: Callable[[str], int] = lambda _origin: 0,
+    unfit: Callable[[Segments], str | None] = lambda _segments: None,
     segment_bytes: int = SEGMENT_BYTES,
 ) -> tuple[Log, Found]:
     """Opens or begins the log in *directory* and writes what a start has to say; durable on return.
@@ -208,7 +209,7 @@ def open_log(
     Raises ConfigError (another log's directory), LogUnavailable (the disk takes nothing).
     """
     try:
-        opened = open_directory(directory, declared.origin, signed=signed, segment_bytes=segment_bytes)
+        opened = open_directory(directory, declared.origin, signed=signed, unfit=unfit, segment_bytes=segment_bytes)
     except OSError as error:
         raise LogUnavailable(
             f"the log in {directory} cannot be opened: {error.strerror}; is the disk writable?"

@@ -86,12 +86,12 @@ def checkpoint_text(origin: str, size: int, root: bytes) -> bytes:
     return f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n".encode()
 
 
-def sign_note(text: bytes, name: str, *signers: Signer) -> bytes:
+def sign_note(text: bytes, name: str, *signers: Signer, purpose: Purpose = Purpose.CHECKPOINT) -> bytes:
     """The note of *text* with one line per signer, all under *name*. Raises SignerError; blocks as long as they do."""
     note = text + b"\n"
     for signer in signers:
         key = VerifierKey.of(name, signer.public_key)
-        blob = key.key_id + signer.sign(Purpose.CHECKPOINT, text)
+        blob = key.key_id + signer.sign(purpose, text)
         note += f"{_DASH}{name} {base64.b64encode(blob).decode()}\n".encode()
     # What we could not read back ourselves is not a note.
     if split_note(note)[0] != text:

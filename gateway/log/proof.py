@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.errors import MalformedError, TamperError
+from gateway.log.key_history import successors
 from gateway.log.note import Checkpoint, decode_decimal, of_origin, open_note, parse_checkpoint, verify_checkpoint
 from gateway.log.tree import HASH_SIZE, leaf_hash, verify_inclusion
 from gateway.log.vkey import VerifierKey, decode_base64
@@ -84,29 +85,42 @@ def parse_proof(data: bytes) -> Proof:
 
 
 def verify_proof(
-    data: bytes, keys: Sequence[VerifierKey], origin: str | None = None, *, quorum: int | None = None
+    data: bytes,
+    keys: Sequence[VerifierKey],
+    origin: str | None = None,
+    *,
+    quorum: int | None = None,
+    statements: Sequence[bytes] = (),
 ) -> ProofResult:
     """The entry that *data* proves, under a checkpoint signed by all *keys* or by *quorum* of them.
 
-    Without *origin*, a key that signed must be named for the log, as the gateway's own key is. Raises
-    MalformedError for what is no proof, TamperError for one that proves nothing, ConfigError without keys.
+    *statements* are key statements: where they say so, a key's successor or predecessor must have signed. Without
+    *origin*, a key that signed must be named for the log, as the gateway's own key is. Raises MalformedError for what
+    is no proof, TamperError for one that proves nothing, ConfigError without keys.
     """
     proof = parse_proof(data)
     if proof.extra is None:
         raise MalformedError("proof: it has no extra line, so there is no entry to verify")
-    checkpoint, signed = verified_checkpoint(proof.note, keys, origin, quorum)
+    checkpoint, signed = verified_checkpoint(proof.note, keys, origin, quorum, statements)
     verify_inclusion(leaf_hash(proof.extra), proof.index, checkpoint.size, proof.hashes, checkpoint.root)
     return ProofResult(entry=proof.extra, index=proof.index, checkpoint=checkpoint, signed_by=signed)
 
 
 def verified_checkpoint(
-    note: bytes, keys: Sequence[VerifierKey], origin: str | None, quorum: int | None
+    note: bytes,
+    keys: Sequence[VerifierKey],
+    origin: str | None,
+    quorum: int | None,
+    statements: Sequence[bytes] = (),
 ) -> tuple[Checkpoint, tuple[VerifierKey, ...]]:
-    """The checkpoint at the end of a proof, and those of *keys* that signed it.
+    """The checkpoint at the end of a proof, and those of *keys*, or of their successors, that signed it.
 
-    Without *origin*, a key that signed must be named for the log. Raises as verify_checkpoint() does.
+    *statements* link keys to their successors. Without *origin*, a key that signed must be named for the log. Raises
+    as verify_checkpoint() does.
     """
-    claimed = parse_checkpoint(note).origin
+    said = parse_checkpoint(note)
+    claimed = said.origin
+    keys = successors(keys, statements, claimed, said.size, quorum=quorum)
     checkpoint = verify_checkpoint(note, origin=origin or claimed, keys=keys, quorum=quorum)
     signed = open_note(note, keys)
     if origin is None and not any(of_origin(claimed, key.name) for key in signed):

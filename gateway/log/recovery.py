@@ -13,6 +13,8 @@ or a log shorter than its signatures   epoch) begins under the origin ``ORIGIN/e
                                        the last checkpoint of the closed one
 =====================================  ==============================================================================
 
+An intact log that is not the present key's to sign is closed in the same way (``gateway.keeper``).
+
 Looked at are the newest segment and those before it that no signature vouches for, at most four: a disk that is cut
 off may have kept a later file and lost the end of the one before. A start that is cut short itself leaves a state that
 the next start treats in the same way.
@@ -62,10 +64,12 @@ def open_directory(
     origin: str,
     *,
     signed: Callable[[str], int] = lambda _origin: 0,
+    unfit: Callable[[Segments], str | None] = lambda _segments: None,
     segment_bytes: int = SEGMENT_BYTES,
 ) -> Opened:
     """Opens the log in *directory*, whatever state it is in; *signed* tells the size last signed for an origin.
 
+    *unfit* says why an intact log cannot go on all the same: it is closed like a damaged one.
     Raises ConfigError where the log belongs to another origin, OSError where the disk cannot be read or written.
     """
     tidy(directory)
@@ -86,6 +90,11 @@ def open_directory(
         return _begin(directory, origin, "the log before it was closed", cuts, segment_bytes)
     segments = Segments(directory, current, segment_bytes=segment_bytes)
     segments.resume(end, segment_starts(directory))
+    reason = unfit(segments)
+    if reason is not None:
+        segments.close()
+        _close(directory)
+        return _begin(directory, origin, reason, (), segment_bytes)
     return Opened(segments=segments, cuts=tuple(cuts), closed=None)
 
 

@@ -17,6 +17,7 @@ exists, so a crash at any moment leaves a memory that is at least as new as ever
 
 from __future__ import annotations
 
+import logging
 import struct
 import threading
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ from pathlib import Path
 from gateway.durable import MAX_SLOT_PAYLOAD, TwoSlots
 from gateway.errors import SignerError, TamperError
 from gateway.log.note import VerifierKey, checkpoint_text, open_note, sign_note
-from gateway.signing import PublicKey, Signer
+from gateway.signing import PublicKey, Purpose, Signer
+
+_log = logging.getLogger(__name__)
 
 _RECORD = struct.Struct(">32sQ32s")
 MAX_ORIGINS = MAX_SLOT_PAYLOAD // _RECORD.size
@@ -83,9 +86,16 @@ class GuardedSigner:
         if last is None or size >= last.size:
             self._remember(origin, Signed(size=size, root=root))
 
-    def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
+    def sign(self, purpose: Purpose, message: bytes) -> bytes:
+        """Signs a key statement, which needs no memory. Raises SignerError, for a checkpoint as well."""
+        if purpose is not Purpose.KEY_STATEMENT:
+            raise SignerError(f"key {self.uri}: checkpoints are signed by sign_checkpoint() only, which remembers them")
+        return self._signer.sign(purpose, message)
+
+    def sign_checkpoint(self, origin: str, size: int, root: bytes, *, also: Signer | None = None) -> bytes:
         """The signed note of this checkpoint; blocks on disk and key store.
 
+        The line of the key *also* stands second, and is left out where that key cannot sign.
         Raises SignerRefused for a smaller size or a second root, SignerError when the memory or the key store
         fails or is still at work on an earlier call.
         """
@@ -97,11 +107,19 @@ class GuardedSigner:
             self._remember(origin, Signed(size=size, root=root))
             # A crash here: remembered, unsigned; the same checkpoint, or a larger one, may still be signed.
             name = self._key_name or origin
-            note = sign_note(text, name, self._signer)
+            note = self._sign(text, name, also)
             self._require_verified(note, name)
             return note
         finally:
             self._busy.release()
+
+    def _sign(self, text: bytes, name: str, also: Signer | None) -> bytes:
+        if also is not None:
+            try:
+                return sign_note(text, name, self._signer, also)
+            except SignerError as error:
+                _log.warning("%s; key %s signs alone", error, self.uri)
+        return sign_note(text, name, self._signer)
 
     def close(self) -> None:
         """Releases the key store."""

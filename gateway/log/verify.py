@@ -18,14 +18,14 @@ from typing import Any
 
 from gateway.errors import ConfigError, MalformedError, TamperError
 from gateway.log.frame import FrameError
-from gateway.log.note import Checkpoint, parse_checkpoint
+from gateway.log.note import parse_checkpoint
 from gateway.log.packs import Packs
 from gateway.log.scan import Contents, extend_tree, load, load_chained, notes_behind, segment_name, segment_starts
 from gateway.log.survey import take_survey
 from gateway.log.tile_reader import minimum_index, read_runs
 from gateway.log.tree import leaf_hash
 from gateway.log.verify_packs import check_pack, packed_root
-from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, UNWITNESSED, Demands, Report, Walk, wrong_root
+from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, UNWITNESSED, Demands, Report, Standing, Walk, wrong_root
 
 __all__ = [
     "INTACT",
@@ -45,16 +45,16 @@ _BATCH = 4096
 _LOOKS = 5
 
 
-def known_roots(known: Sequence[bytes], walk: Walk) -> dict[int, list[Checkpoint]]:
-    """The checkpoints that somebody kept elsewhere, by size; verified like the log's own."""
-    roots: dict[int, list[Checkpoint]] = {}
+def known_roots(known: Sequence[bytes], walk: Walk) -> dict[int, list[Standing]]:
+    """The checkpoints that somebody kept elsewhere, by size; judged like the log's own."""
+    roots: dict[int, list[Standing]] = {}
     for note in known:
         try:
             parse_checkpoint(note)
         except MalformedError as error:
             raise ConfigError(f"a known checkpoint is none: {error}; give the whole file as it was kept") from error
-        checkpoint = walk.checkpoint(note, 0, counted=False)
-        roots.setdefault(checkpoint.size, []).append(checkpoint)
+        standing = walk.standing(note, 0, counted=False)
+        roots.setdefault(standing.checkpoint.size, []).append(standing)
     walk.known = set(roots)
     return roots
 
@@ -74,6 +74,7 @@ def verify_segments(
     try:
         fault = _walk_segments(directory, walk, signed_size, progress)
         _require_size(walk, max(signed_size, walk.signed_size), fault)
+        walk.conclude()
     except TamperError as error:
         return walk.report(TAMPERED, error.seq, str(error))
     if fault is not None:
@@ -96,11 +97,12 @@ def verify_tiles(
         first = [item for item in islice(read_runs(directory, checkpoint, minimum), 1) if isinstance(item, bytes)]
         walk.begin(checkpoint.origin, first[0] if first else None)
         roots = known_roots(demands.known, walk)
-        roots.setdefault(checkpoint.size, []).append(walk.checkpoint(note, checkpoint.size))
+        roots.setdefault(checkpoint.size, []).append(walk.standing(note, checkpoint.size))
         for _, run in groupby(read_runs(directory, checkpoint, minimum), type):
             _walk_run(walk, roots, run, progress)
         walk.require_manifests()
-        _require_size(walk, max([checkpoint.size, *roots]), None)
+        _judge_beyond(roots, walk, None)
+        walk.conclude()
     except MalformedError as error:
         return walk.report(TAMPERED, None, f"the checkpoint: {error}")
     except TamperError as error:
@@ -109,7 +111,7 @@ def verify_tiles(
 
 
 def _walk_run(
-    walk: Walk, roots: dict[int, list[Checkpoint]], run: Iterator[Any], progress: Callable[[int], None]
+    walk: Walk, roots: dict[int, list[Standing]], run: Iterator[Any], progress: Callable[[int], None]
 ) -> None:
     """Goes through items of one kind: entries, or runs that were pruned."""
     while batch := list(islice(run, _BATCH)):
@@ -160,7 +162,7 @@ def _walk_segments(directory: Path, walk: Walk, signed_size: int, progress: Call
     return _loose_end(loose, contents, walk, roots)
 
 
-def _begin(packs: Packs, oldest: Contents, walk: Walk) -> dict[int, list[Checkpoint]]:
+def _begin(packs: Packs, oldest: Contents, walk: Walk) -> dict[int, list[Standing]]:
     """Takes origin and entry 0; returns the roots to compare with, which are those known from elsewhere."""
     pack = packs.pack(0) if packs.ranges else None
     if pack is not None:
@@ -171,7 +173,7 @@ def _begin(packs: Packs, oldest: Contents, walk: Walk) -> dict[int, list[Checkpo
 
 
 def _walk_packs(
-    packs: Packs, oldest: Contents, walk: Walk, roots: dict[int, list[Checkpoint]], progress: Callable[[int], None]
+    packs: Packs, oldest: Contents, walk: Walk, roots: dict[int, list[Standing]], progress: Callable[[int], None]
 ) -> None:
     """Goes through the packs, one ahead with their checkpoints; takes those of the segment *oldest* in any case."""
     newest = packs.newest()
@@ -185,15 +187,21 @@ def _walk_packs(
 
 
 def _loose_end(
-    loose: list[tuple[Path, FrameError]], contents: Contents, walk: Walk, roots: dict[int, list[Checkpoint]]
+    loose: list[tuple[Path, FrameError]], contents: Contents, walk: Walk, roots: dict[int, list[Standing]]
 ) -> FrameError | None:
     deviations = [*loose, *([(contents.path, contents.fault)] if contents.fault is not None else [])]
     for path, fault in deviations:
         _notice_signatures(notes_behind(path, fault.offset), walk)
     last_fault = deviations[-1][1] if deviations else None
-    if missing := [size for size in roots if size > walk.tree.size]:
-        _require_size(walk, max(missing), last_fault)
+    _judge_beyond(roots, walk, last_fault)
     return last_fault
+
+
+def _judge_beyond(roots: dict[int, list[Standing]], walk: Walk, fault: FrameError | None) -> None:
+    """Checkpoints of more entries than there are: the keys valid at the end must have signed them."""
+    for standing in (standing for size in sorted(roots) for standing in roots[size]):
+        walk.verify(standing)
+    _require_size(walk, max(roots, default=0), fault)
 
 
 def _torn_away(directory: Path, signed_size: int) -> list[tuple[Path, FrameError]]:
@@ -217,15 +225,17 @@ def _loaded(directory: Path, start: int, *, newest: bool) -> Contents:
     return contents
 
 
-def _collect(notes: Sequence[tuple[int, bytes]], packs: Packs, walk: Walk, roots: dict[int, list[Checkpoint]]) -> None:
+def _collect(notes: Sequence[tuple[int, bytes]], packs: Packs, walk: Walk, roots: dict[int, list[Standing]]) -> None:
     for seq, note in notes:
-        checkpoint = walk.checkpoint(note, seq)
+        standing = walk.standing(note, seq)
+        checkpoint = standing.checkpoint
         if checkpoint.size >= walk.tree.size:
-            roots.setdefault(checkpoint.size, []).append(checkpoint)
-        elif _root_at(packs, checkpoint.size) != checkpoint.root:
+            roots.setdefault(checkpoint.size, []).append(standing)
+            continue
+        trusted = walk.verify(standing)
+        if _root_at(packs, checkpoint.size) != checkpoint.root:
             raise wrong_root(checkpoint, checkpoint.size)
-        else:
-            walk.signed_size = max(walk.signed_size, checkpoint.size)
+        walk.signed_size = max(walk.signed_size, checkpoint.size if trusted else 0)
 
 
 def _root_at(packs: Packs, size: int) -> bytes:
@@ -243,13 +253,15 @@ def _notice_signatures(notes: list[bytes], walk: Walk) -> None:
     """Checkpoints behind a deviation tell how much was signed; a torn tail never was."""
     for note in notes:
         try:
-            walk.signed_size = max(walk.signed_size, walk.checkpoint(note, walk.tree.size, counted=False).size)
+            standing = walk.standing(note, walk.tree.size, counted=False)
+            if walk.verify(standing):
+                walk.signed_size = max(walk.signed_size, standing.checkpoint.size)
         except TamperError:
             # What stands behind a deviation can be anything, and counts only where a key speaks for it.
             continue
 
 
-def _check_segment(contents: Contents, walk: Walk, roots: dict[int, list[Checkpoint]], end: int) -> None:
+def _check_segment(contents: Contents, walk: Walk, roots: dict[int, list[Standing]], end: int) -> None:
     header, name, start = contents.header, contents.path.name, contents.header.first_seq
     # Of the oldest segment, some entries may be packed already.
     packed = contents.entries[: walk.tree.size - start]
@@ -258,8 +270,7 @@ def _check_segment(contents: Contents, walk: Walk, roots: dict[int, list[Checkpo
     prev = leaf_hash(packed[-1]) if packed else header.prev
     if header.origin != walk.origin or walk.prev not in (prev, None) or tree.hashes() != walk.tree.hashes():
         raise TamperError(f"the header of {name} does not follow from the entries before it", seq=start)
-    if header.note and walk.checkpoint(header.note, start, counted=False).size > start:
-        raise TamperError(f"the header of {name} holds a checkpoint of later entries", seq=start)
+    walk.before(header.note, start, name)
     leaves = walk.entries(contents.entries[len(packed) : end - start])
     if contents.next_seq < end:
         raise TamperError(f"{name}: {contents.fault or 'the end'}, before entry {end}", seq=contents.next_seq)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from gateway.errors import PrunedError, TamperError
-from gateway.log.note import Checkpoint
 from gateway.log.pack import Pack
 from gateway.log.packs import Packs
-from gateway.log.walk import Walk
+from gateway.log.walk import Standing, Walk
 
 
-def check_pack(pack: Pack, walk: Walk, roots: dict[int, list[Checkpoint]]) -> None:
+def check_pack(pack: Pack, walk: Walk, roots: dict[int, list[Standing]]) -> None:
     """Checks the entries of the next pack against what is before them and against *roots*. Raises TamperError."""
     footer, start = pack.footer, walk.tree.size
     if (footer.origin, footer.first_seq, footer.edge) != (walk.origin, start, walk.tree.hashes()):
         raise TamperError(f"{pack.path.name} does not follow from the entries before it", seq=start)
-    if footer.note and walk.checkpoint(footer.note, start, counted=False).size > start:
-        raise TamperError(f"{pack.path.name} holds, as of before it, a checkpoint of later entries", seq=start)
+    walk.before(footer.note, start, pack.path.name)
     for number, (length, value) in enumerate(footer.chunks):
         if length:
             walk.grow(walk.entries(pack.entries(number)), roots)

@@ -8,8 +8,11 @@ from typing import Any
 
 from gateway.errors import ConfigError, MalformedError, TamperError
 from gateway.log.entry import NO_PREV, Kind, parse
+from gateway.log.key_history import KeyHistory, named_keys
+from gateway.log.key_judge import KeyJudge
+from gateway.log.key_statement import parse_statement, statement_in
 from gateway.log.nodes import RUN
-from gateway.log.note import Checkpoint, of_origin, parse_checkpoint, verify_checkpoint
+from gateway.log.note import Checkpoint, of_origin, parse_checkpoint
 from gateway.log.plain import is_plain_reading
 from gateway.log.policy import Policy
 from gateway.log.tree import Frontier, leaf_hash
@@ -54,6 +57,17 @@ class Demands:
     #: Which witnesses must have cosigned, and the verifier's clock in seconds since 1970. Its keys stand above.
     policy: Policy | None = None
     now_s: int = 0
+    #: Key statements from elsewhere.
+    statements: Sequence[bytes] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A checkpoint that stands before entry *seq*; it is judged when the walk has come to its size."""
+
+    checkpoint: Checkpoint
+    seq: int
+    counted: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +79,8 @@ class Walk:
     tree: Frontier = field(default_factory=Frontier)
     #: Leaf hash of the entry before; None where that was pruned.
     prev: bytes | None = NO_PREV
-    keys: Sequence[VerifierKey] = ()
+    #: None where nobody was named: the genesis entry is broken, or was written while the key was away.
+    judge: KeyJudge | None = None
     checkpoints: int = 0
     signed_size: int = 0
     #: (segment file, offset) of each recovery entry.
@@ -83,28 +98,33 @@ class Walk:
 
     def begin(self, origin: str, first: bytes | None) -> None:
         """Takes the log's origin and its first entry, and sees whether they are what is asked for."""
-        self.origin, self.keys = origin, self.demands.keys
-        for key in self.keys:
+        self.origin, pins = origin, self.demands.keys
+        for key in pins:
             if not of_origin(origin, key.name):
                 raise TamperError(f"this is the log {origin!r}, the key is that of {key.name!r}", seq=0)
         policy = self.demands.policy
         if policy is not None and not of_origin(origin, policy.origin):
             raise TamperError(f"this is the log {origin!r}, the policy is for {policy.origin!r}", seq=0)
-        if first is None:
-            return
+        named = [] if first is None else self._named(first)
+        if pins or named:
+            self.judge = KeyJudge(KeyHistory(origin, pins, named), pins or named, self.demands.quorum)
+            for statement in sorted(map(parse_statement, self.demands.statements), key=lambda said: said.seq):
+                self.judge.history.apply(statement)
+
+    def _named(self, first: bytes) -> list[VerifierKey]:
+        """The keys that the log names in its first entry."""
         items = _parsed(first, 0)
-        if items[1] != Kind.GENESIS or items[9][0] != origin:
-            raise TamperError(f"entry 0 is not the genesis entry of {origin!r}", seq=0)
-        if not self.keys:
-            try:
-                self.keys = [VerifierKey.parse(text) for text in items[9][4]]
-            except MalformedError as error:
-                raise TamperError(f"entry 0: {error}", seq=0) from error
+        if items[1] != Kind.GENESIS or items[9][0] != self.origin:
+            raise TamperError(f"entry 0 is not the genesis entry of {self.origin!r}", seq=0)
+        try:
+            return named_keys(self.origin, items[9][4])
+        except MalformedError as error:
+            raise TamperError(f"entry 0: {error}", seq=0) from error
 
     def entries(self, batch: Iterable[bytes]) -> list[bytes]:
         """Checks entries that follow; returns their leaf hashes. The tree does not grow yet."""
         seq, prev, leaves = self.tree.size, self.prev, []
-        recovery, manifest = int(Kind.RECOVERY), int(Kind.MANIFEST)
+        recovery, manifest, key = int(Kind.RECOVERY), int(Kind.MANIFEST), int(Kind.KEY)
         for data in batch:
             if prev is not None and is_plain_reading(data, seq, prev):
                 prev = leaf_hash(data)
@@ -123,26 +143,39 @@ class Walk:
                 self.cuts.add((body[0], body[1]))
             elif kind == manifest:
                 self.manifests.append((body[0], body[1]))
+            elif kind == key:
+                self._statement(body, seq)
             prev = leaf_hash(data)
             leaves.append(prev)
             seq += 1
         self.prev = prev
         return leaves
 
-    def grow(self, leaves: list[bytes], roots: dict[int, list[Checkpoint]]) -> None:
-        """Adds leaves to the tree and compares it with the checkpoints of every size passed."""
+    def _statement(self, body: list[Any], seq: int) -> None:
+        """Takes the key statement of entry *seq*, which the rest of the log is judged by."""
+        try:
+            statement = statement_in(body, seq)
+            known = self.judge is not None and self.judge.history.apply(statement)
+        except (MalformedError, TamperError) as error:
+            raise TamperError(f"entry {seq}: {error}", seq=seq) from error
+        if not known and self.judge is not None and any(line.rooted for line in self.judge.history.lines):
+            raise TamperError(f"entry {seq}: a {body[0]} of a key that is not this log's", seq=seq)
+
+    def grow(self, leaves: list[bytes], roots: dict[int, list[Standing]]) -> None:
+        """Adds leaves to the tree, and judges the checkpoints of every size passed: signatures and roots."""
         done = 0
         base = self.tree.size
         for size in sorted(size for size in roots if base <= size <= base + len(leaves)):
             self.tree.extend(leaves[done : size - base])
             done = size - base
-            for checkpoint in roots.pop(size):
-                if checkpoint.root != self.tree.root():
-                    raise wrong_root(checkpoint, self.signed_size)
-            self.signed_size = max(self.signed_size, size)
+            for standing in roots.pop(size):
+                trusted = self.verify(standing)
+                if standing.checkpoint.root != self.tree.root():
+                    raise wrong_root(standing.checkpoint, self.signed_size)
+                self.signed_size = max(self.signed_size, size if trusted else 0)
         self.tree.extend(leaves[done:])
 
-    def skip(self, value: bytes, roots: dict[int, list[Checkpoint]]) -> None:
+    def skip(self, value: bytes, roots: dict[int, list[Standing]]) -> None:
         """Adds a run of 256 entries that is not there by the hash over it; ``require_manifests`` judges later.
 
         The log's own checkpoints within the run are passed over. Raises ConfigError for one from elsewhere.
@@ -166,25 +199,39 @@ class Walk:
             if not any(first <= start < end for first, end in self.manifests):
                 raise TamperError(f"entry {start} is missing, and no manifest entry says that it was pruned", seq=start)
 
-    def checkpoint(self, note: bytes, seq: int, *, counted: bool = True) -> Checkpoint:
-        """Verifies signatures and origin of a checkpoint that stands before entry *seq*; ``grow`` compares its root."""
+    def standing(self, note: bytes, seq: int, *, counted: bool = True) -> Standing:
+        """The checkpoint that stands before entry *seq*, of this log; its signatures are not looked at."""
         try:
-            checkpoint = self._opened(note)
-        except (TamperError, MalformedError) as error:
-            raise TamperError(f"a checkpoint behind entry {seq - 1}: {error}", seq=seq) from error
-        self.checkpoints += counted and bool(self.keys)
-        if self.witnessing is not None:
-            self.witnessing.see(checkpoint)
-        return checkpoint
-
-    def _opened(self, note: bytes) -> Checkpoint:
-        if self.keys:
-            return verify_checkpoint(note, origin=self.origin, keys=self.keys, quorum=self.demands.quorum)
-        # Nobody was named: the genesis entry is broken, or was written while the key was away.
-        checkpoint = parse_checkpoint(note)
+            checkpoint = parse_checkpoint(note)
+        except MalformedError as error:
+            raise _behind(seq, str(error)) from error
         if checkpoint.origin != self.origin:
-            raise TamperError(f"the checkpoint is of the log {checkpoint.origin!r}, not of {self.origin!r}")
-        return checkpoint
+            raise _behind(seq, f"the checkpoint is of the log {checkpoint.origin!r}, not of {self.origin!r}")
+        return Standing(checkpoint=checkpoint, seq=seq, counted=counted)
+
+    def verify(self, standing: Standing) -> bool:
+        """Verifies the signatures; False where they prove nothing by themselves. The walk has come to that size."""
+        try:
+            trusted = self.judge is None or self.judge.judge(standing.checkpoint, standing.seq)
+        except (TamperError, MalformedError) as error:
+            raise _behind(standing.seq, str(error)) from error
+        self.checkpoints += standing.counted and self.judge is not None
+        if trusted and self.witnessing is not None:
+            self.witnessing.see(standing.checkpoint)
+        return trusted
+
+    def before(self, note: bytes, start: int, name: str) -> None:
+        """Judges the checkpoint that the file *name* holds as the newest one before its entry *start*, if any."""
+        if note:
+            standing = self.standing(note, start, counted=False)
+            if standing.checkpoint.size > start:
+                raise TamperError(f"{name} holds, as of before it, a checkpoint of later entries", seq=start)
+            self.verify(standing)
+
+    def conclude(self) -> None:
+        """At the end: what had to wait for a later checkpoint must be covered by one. Raises TamperError."""
+        if self.judge is not None:
+            self.judge.conclude()
 
     def intact(self) -> Report:
         """The result of a check that found nothing wrong: what is left to see is whether it was witnessed."""
@@ -217,6 +264,10 @@ def _parsed(data: bytes, seq: int) -> list[Any]:
         return parse(data)
     except MalformedError as error:
         raise TamperError(f"entry {seq}: {error}", seq=seq) from error
+
+
+def _behind(seq: int, fault: str) -> TamperError:
+    return TamperError(f"a checkpoint behind entry {seq - 1}: {fault}", seq=seq)
 
 
 def wrong_root(checkpoint: Checkpoint, seq: int) -> TamperError:

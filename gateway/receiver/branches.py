@@ -159,6 +159,10 @@ class Branches:
         """The branch that has this root at this size."""
         return next((branch for branch in self._branches if self.root_at(branch, size) == root), None)
 
+    def all(self) -> list[Branch]:
+        """All branches, the main one first."""
+        return self._branches[:]
+
     def reaches(self, size: int) -> bool:
         """Whether a branch has *size* entries or more."""
         return any(size <= self.settled + len(branch) for branch in self._branches)

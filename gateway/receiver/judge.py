@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.log.note import Checkpoint
 from gateway.receiver.branches import Branch, Branches
+from gateway.receiver.keys import Keys
 from gateway.receiver.notes import Notes
 from gateway.receiver.run import Finding, Run
 from gateway.receiver.settled import Settled
@@ -12,9 +13,10 @@ from gateway.receiver.settled import Settled
 class Judge:
     """Step 5 of ``gateway/receiver/receiver.py``. *fork* is the kind of a finding against the signer."""
 
-    def __init__(self, branches: Branches, notes: Notes, settled: Settled, *, fork: str) -> None:
+    def __init__(self, branches: Branches, notes: Notes, settled: Settled, keys: Keys, *, fork: str) -> None:
         self._branches = branches
         self._notes = notes
+        self._keys = keys
         self._settled = settled
         self._fork = fork
         #: Size of the newest checkpoint whose root fits.
@@ -31,10 +33,22 @@ class Judge:
         rival = self._notes.wait(own) if own is not None else None
         if own is not None and rival is not None and rival.root != own.root:
             return [self._contradiction(own, "two checkpoints of this size are signed, with different roots")]
-        unmatched = self._settle(self._candidates(own, run), run)
+        refused = self._refuse(self._candidates(own, run))
+        unmatched = self._settle(self._candidates(own, run), run, refused)
         findings = [finding for old in self._notes.drop_up_to(self._branches.settled) for finding in self._compare(old)]
         open_still = [checkpoint for checkpoint in unmatched if checkpoint.size > self._branches.settled]
+        findings += [_not_valid(checkpoint) for checkpoint in refused]
         return findings + [self._dispute(checkpoint, own, run) for checkpoint in open_still]
+
+    def _refuse(self, candidates: list[Checkpoint]) -> list[Checkpoint]:
+        """Those whose root a branch has, and whose key is not valid on that branch: another one follows it there."""
+        refused = []
+        for checkpoint in candidates if self._keys.changed else ():
+            branch = self._branches.matching(checkpoint.size, checkpoint.root)
+            if branch is not None and not self._keys.vouches(branch, checkpoint):
+                self._notes.forget(checkpoint)
+                refused.append(checkpoint)
+        return refused
 
     def _candidates(self, own: Checkpoint | None, run: Run | None) -> list[Checkpoint]:
         """The checkpoints that could be decided now, the largest first."""
@@ -45,10 +59,12 @@ class Judge:
             found += [checkpoint for checkpoint in waiting if own is None or checkpoint.size != own.size]
         return sorted(found, key=lambda checkpoint: checkpoint.size, reverse=True)
 
-    def _settle(self, candidates: list[Checkpoint], run: Run | None) -> list[Checkpoint]:
+    def _settle(self, candidates: list[Checkpoint], run: Run | None, refused: list[Checkpoint]) -> list[Checkpoint]:
         """Settles up to the largest that a branch fits; returns those that entries reach and do not fit."""
         unmatched: list[Checkpoint] = []
         for checkpoint in candidates:
+            if checkpoint in refused:
+                continue
             branch = self._branches.matching(checkpoint.size, checkpoint.root)
             if branch is not None:
                 self._settle_branch(branch, checkpoint, run)
@@ -61,8 +77,12 @@ class Judge:
         branches = self._branches
         if branch is not branches.main:
             self.switched = branches.settled + branches.main.common(branch)
-        # Into the store first: if that fails, nothing here has changed.
+        statements = self._keys.settling(branch, checkpoint.size)
+        # Into the store first: if that fails, nothing here has changed. The list of key entries comes before them: a
+        # crash in between leaves a number too many there, which a restart passes over.
+        self._settled.note_keys([statement.seq for statement in statements])
         self._settled.settle(branch, checkpoint.size - branches.settled, run, checkpoint.note)
+        self._keys.settle(statements, checkpoint.size)
         branches.settle(branch, checkpoint.size)
         self._notes.see(checkpoint)
         self.verified = max(self.verified, checkpoint.size)
@@ -92,3 +112,8 @@ class Judge:
 
     def _contradiction(self, checkpoint: Checkpoint, text: str) -> Finding:
         return Finding(kind=self._fork, seq=checkpoint.size, text=f"size {checkpoint.size}: {text}")
+
+
+def _not_valid(checkpoint: Checkpoint) -> Finding:
+    text = f"the checkpoint of size {checkpoint.size} is not signed by the key that is valid there"
+    return Finding(kind="bad-signature", seq=checkpoint.size, text=text)

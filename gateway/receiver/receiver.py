@@ -9,7 +9,8 @@ A receiver needs the log's public keys and nothing else. Every message goes thro
     *fork*, and none of the entries is taken.
 3.  Entries above must chain to an entry that is held. If they begin beyond the last one: *gap*. If they chain to
     another entry than the one held: *fork*, not taken. If they differ from pending ones: *fork*, and both are kept.
-4.  The checkpoint, and that of the retained topic: *malformed*, *wrong-origin*, *bad-signature*.
+4.  The checkpoint, and that of the retained topic: *malformed*, *wrong-origin*, *bad-signature*. The keys are those
+    valid at its position: rotations in the log are followed (``gateway/receiver/keys.py``).
 5.  The checkpoint's root against the tree over the entries. The branch with that root is settled up to the
     checkpoint's size. If entries reach that size and none has the root: *fork* (other entries were signed than
     were received), or *bad-root* without keys; entries of the same message are then not taken. A checkpoint of a
@@ -39,6 +40,7 @@ from gateway.log.tree import Frontier, leaf_hash
 from gateway.log.witnessing import Witnessed
 from gateway.receiver.branches import Branches
 from gateway.receiver.judge import Judge
+from gateway.receiver.keys import Keys
 from gateway.receiver.loose import Loose
 from gateway.receiver.notes import Notes
 from gateway.receiver.run import (
@@ -60,8 +62,8 @@ from gateway.receiver.store import ReceiverStore
 class Receiver:
     """One channel's far side. Call ``commit`` before a message counts as received.
 
-    *origin* is the log to follow; by default it is the name of the first key, or of the log in the store, or else
-    what the channel says first. Raises ConfigError when the store holds another log, TamperError when it was changed.
+    *origin* is the log to follow; by default the name of the first key, of the log in the store, or what the channel
+    says first. *statements* are key statements. Raises ConfigError for another log's store, TamperError for a changed.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Receiver:
         origin: str | None = None,
         store: ReceiverStore | None = None,
         policy: Policy | None = None,
+        statements: Sequence[bytes] = (),
     ) -> None:
         self.origin = origin or (keys[0].name if keys else None)
         #: What the retained genesis entry says the log's keys are: nothing to rely on.
@@ -83,11 +86,13 @@ class Receiver:
             self.origin = self.origin or store.origin
             if self.origin is not None:
                 store.begin(self.origin)
-        self._notes = Notes(keys, policy)
         self._settled = Settled(store)
         self._branches = Branches(*_edge(store))
+        quorum = policy.key_quorum if policy else None
+        self._keys = Keys(keys, self.origin, self._branches, statements, quorum)
+        self._notes = Notes(self._keys, policy)
         fork = "fork" if keys else "bad-root"
-        self._decide = Judge(self._branches, self._notes, self._settled, fork=fork)
+        self._decide = Judge(self._branches, self._notes, self._settled, self._keys, fork=fork)
         self._loose = Loose()
         self._restore()
 
@@ -113,6 +118,7 @@ class Receiver:
         if max(self._decide.disputed, self._doubted) > settled:
             # Something pending may be false: only a new copy of all that is pending can tell.
             return Missing(from_seq=settled, to_seq=max(self._decide.disputed, self._doubted, end))
+        end = end if end > self.size else self._notes.hinted
         return Missing(from_seq=self.size, to_seq=end) if end > self.size else None
 
     def witnessed(self, now_s: int) -> Witnessed | None:
@@ -168,8 +174,7 @@ class Receiver:
 
     def entry(self, seq: int) -> bytes | None:
         """The settled entry *seq*; None when it is not settled, or there is no store."""
-        known = self._store is not None and 0 <= seq < self.settled
-        return self._store.entry(seq) if self._store is not None and known else None
+        return self._store.entry(seq) if self._store is not None and 0 <= seq < self.settled else None
 
     def commit(self) -> None:
         """What was accepted so far survives a crash from here on, if there is a store."""
@@ -181,29 +186,31 @@ class Receiver:
         store = self._store
         if store is None or store.origin is None:
             return
+        self._keys.restore(store.statements(self.settled))
         note = store.segments.newest_checkpoint
         if note is not None:
             try:
                 checkpoint = self._notes.open(note, store.origin, self.settled)
             except RefusedError as refusal:
                 raise TamperError(f"{store.directory}: its newest checkpoint: {refusal}") from refusal
-            if checkpoint.size > self.settled or self._settled.root_at(checkpoint.size) != checkpoint.root:
+            root = self._settled.root_at(checkpoint.size) if checkpoint and checkpoint.size <= self.settled else None
+            if checkpoint is None or checkpoint.root != root:
                 raise TamperError(f"{store.directory}: its entries do not have the root that its checkpoint states")
             self._decide.verified = checkpoint.size
             self._notes.see(checkpoint)
         for place, data in store.spool.replay():
-            self._replay(place, data)
+            self._replay(store.origin, place, data)
 
-    def _replay(self, place: int, data: bytes) -> None:
-        assert self.origin is not None
+    def _replay(self, origin: str, place: int, data: bytes) -> None:
         try:
-            message = Message(origin=self.origin, first_seq=parse(data)[2], entries=(data,), checkpoint=None)
+            message = Message(origin=origin, first_seq=parse(data)[2], entries=(data,), checkpoint=None)
             run = check_run(message)
+            fit = self._branches.fit(run.first, run.prev, run.leaves)
+            if fit is not None and not fit.common:
+                self._keys.learn(run, fit)
+                self._branches.grow(fit, run.leaves, [place])
         except (MalformedError, RefusedError):
             return
-        fit = self._branches.fit(run.first, run.prev, run.leaves)
-        if fit is not None and not fit.common:
-            self._branches.grow(fit, run.leaves, [place])
 
     def _accept(self, message: Message, data: bytes) -> list[Outcome]:
         self._pin(message.origin)
@@ -255,6 +262,7 @@ class Receiver:
             seq = rest.first + fit.common
             text = f"another entry {seq} than the one that came before it; a signed checkpoint will tell which is true"
             findings.append(Finding(kind="fork", seq=seq, text=text))
+        self._keys.learn(rest, fit)
         rest.added = len(rest.entries) - fit.common
         rest.branch, before = self._branches.grow(fit, rest.leaves, [-1 - index for index in range(len(rest.entries))])
         rest.before = self.settled + before
@@ -272,13 +280,17 @@ class Receiver:
 
     def _judge(self, note: bytes | None, run: Run | None) -> list[Finding]:
         """Steps 4 and 5, for the checkpoint *note* and those that waited for the entries of *run*."""
-        if note is None:
-            return self._decide.judge(None, run)
         assert self.origin is not None
-        try:
-            return self._decide.judge(self._notes.open(note, self.origin, self.size), run)
-        except RefusedError as refusal:
-            return [refusal.finding, *self._decide.judge(None, run)]
+        findings: list[Finding] = []
+        # Those put aside come last: by then the entries that explain them may be settled.
+        for text in [note, *self._notes.reached(self._branches)]:
+            own = None
+            try:
+                own = self._notes.open(text, self.origin, self.size) if text is not None else None
+            except RefusedError as refusal:
+                findings.append(refusal.finding)
+            findings += self._decide.judge(own, run)
+        return findings
 
     def _announce(self, run: Run | None, findings: list[Finding], *, moved: bool) -> list[Outcome]:
         """The findings, and then what was accepted, if anything was."""

@@ -7,6 +7,7 @@ and chain among themselves; entry 0 is the genesis entry of the log that the mes
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.channel import Message, check_origin
 from gateway.errors import MalformedError
@@ -84,6 +85,8 @@ class Run:
     added: int = 0
     #: False for entries behind a gap.
     anchored: bool = True
+    #: (seq, body) of each key entry.
+    statements: tuple[tuple[int, list[Any]], ...] = ()
 
     @property
     def end(self) -> int:
@@ -93,7 +96,13 @@ class Run:
     def without(self, count: int) -> Run:
         """The run less its first *count* entries, which are fewer than all."""
         prev = self.leaves[count - 1] if count else self.prev
-        return Run(first=self.first + count, entries=self.entries[count:], leaves=self.leaves[count:], prev=prev)
+        return Run(
+            first=self.first + count,
+            entries=self.entries[count:],
+            leaves=self.leaves[count:],
+            prev=prev,
+            statements=tuple(said for said in self.statements if said[0] >= self.first + count),
+        )
 
 
 def span(start: int, end: int) -> str:
@@ -125,6 +134,7 @@ def check_genesis(data: bytes) -> Entry:
 def check_run(message: Message) -> Run:
     """The message's entries. Raises RefusedError."""
     leaves: list[bytes] = []
+    statements: list[tuple[int, list[Any]]] = []
     first_prev = NO_PREV
     for seq, data in enumerate(message.entries, message.first_seq):
         try:
@@ -139,6 +149,14 @@ def check_run(message: Message) -> Run:
             raise RefusedError("bad-chain", seq, f"entry {seq}: a log begins with its genesis entry, and has no other")
         if seq == 0 and body[0] != message.origin:
             raise RefusedError("wrong-origin", 0, f"the genesis entry is of the log {body[0][:80]!r}")
+        if kind == Kind.KEY:
+            statements.append((seq, body))
         first_prev = first_prev if leaves else prev
         leaves.append(leaf_hash(data))
-    return Run(first=message.first_seq, entries=message.entries, leaves=leaves, prev=first_prev)
+    return Run(
+        first=message.first_seq,
+        entries=message.entries,
+        leaves=leaves,
+        prev=first_prev,
+        statements=tuple(statements),
+    )

@@ -5,7 +5,7 @@ Without a store only the last 4,096 leaf hashes are known (``Window``); with one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
 from gateway.channel import MAX_CHECKPOINT, MAX_ENTRIES, MAX_MESSAGE, Message, encode_message
@@ -53,6 +53,11 @@ class Settled:
             self._store.settle(self._entries(self._store, branch.places[:count], run), note)
         for index in range(count):
             self._window.add(branch.leaf(index))
+
+    def note_keys(self, seqs: Sequence[int]) -> None:
+        """Notes that these entries hold key statements, durably, before they are settled."""
+        if self._store is not None and seqs:
+            self._store.note_keys(seqs)
 
     def add_note(self, note: bytes) -> None:
         """Keeps the checkpoint of entries that were settled without it, before a crash."""

@@ -4,6 +4,7 @@ In the directory:
 
     <seq>.seg …       the settled entries and their checkpoints, a log as ``gateway/log/frame.py`` specifies
     pending-<n>       pending entries (``gateway/receiver/spool.py``)
+    keys              which entries hold key statements (``gateway/receiver/key_index.py``)
     evidence/         what contradicts the log, at most 64 files and 16 MiB
     .lock             an advisory lock (flock(2)): one receiver at a time
 
@@ -23,10 +24,12 @@ from gateway import durable
 from gateway.errors import ConfigError, TamperError
 from gateway.log.files import tidy
 from gateway.log.frame import FrameError
+from gateway.log.key_statement import Statement
 from gateway.log.scan import Contents, extend_tree, load, load_chained, segment_name, segment_starts
 from gateway.log.segment import Segments
 from gateway.log.tree import EMPTY_ROOT, Frontier, leaf_hash
 from gateway.receiver.branches import Window
+from gateway.receiver.key_index import find_statements, read_index, statements_at, write_index
 from gateway.receiver.spool import Spool
 
 MAX_UNCOMMITTED = 4 << 20
@@ -40,6 +43,7 @@ class ReceiverStore:
     def __init__(self, directory: Path) -> None:
         durable.make_directory(directory)
         self.directory = directory
+        self._keys = directory / "keys"
         self._lock = _lock(directory)
         self._segments: Segments | None = None
         if segment_starts(directory):
@@ -63,6 +67,8 @@ class ReceiverStore:
         tidy(self.directory)
         newest = _newest(self.directory)
         if newest is None:
+            if read_index(self._keys) is None:
+                write_index(self._keys, ())
             self._segments = Segments(self.directory, origin, copy=True) if origin else None
             return
         self._segments = Segments(self.directory, newest.header.origin, copy=True)
@@ -114,6 +120,18 @@ class ReceiverStore:
         # Durable in the log: from here on the pending files may lose it.
         self.spool.forget_below(oldest_pending)
         self._settled = False
+
+    def note_keys(self, seqs: Iterable[int]) -> None:
+        """Notes that these entries, which are to be settled, are key entries; durable on return."""
+        write_index(self._keys, [*(read_index(self._keys) or ()), *seqs])
+
+    def statements(self, size: int) -> list[Statement]:
+        """The key statements in the first *size* entries."""
+        seqs = read_index(self._keys)
+        if seqs is None and size:
+            seqs = find_statements(size, self.segments.read)
+            write_index(self._keys, seqs)
+        return statements_at((seq for seq in seqs or () if seq < size), self.entry)
 
     def _commit_segments(self) -> None:
         self.segments.commit()

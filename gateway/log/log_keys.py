@@ -1,0 +1,147 @@
+"""Which key a log is signed with now: what a start must know before it writes anything.
+
+The newest checkpoint tells: its first line under the log's name is the valid key's, one of the key before may follow.
+Rotations behind that checkpoint tell more: a power cut can come between a rotation and the checkpoint after it. Where
+nothing is signed yet, the first entry names the keys, or nobody is named and any key may begin. So no start reads
+more than what is not signed yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.errors import MalformedError, TamperError
+from gateway.log.entry import Kind, decode
+from gateway.log.note import open_note, parse_checkpoint, split_note
+from gateway.log.vkey import VerifierKey
+
+if TYPE_CHECKING:
+    from gateway.log.key_history import KeyHistory
+    from gateway.log.key_statement import Rotation, Statement
+
+_BATCH = 1024
+
+
+class Entries(Protocol):
+    """A log as far as it is needed here; ``Segments`` and ``Log`` are such."""
+
+    @property
+    def origin(self) -> str:
+        """The log's origin line."""
+
+    @property
+    def durable_size(self) -> int:
+        """Entries that survive a power cut."""
+
+    @property
+    def newest_checkpoint(self) -> bytes | None:
+        """The newest durable signed note."""
+
+    def read(self, start: int, stop: int | None = None, *, max_entries: int = 1024) -> list[bytes]:
+        """Durable entries from seq *start* on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogKeys:
+    """What a log says of its keys; *name* is what its keys are called."""
+
+    name: str
+    note: bytes | None
+    #: The verifier keys that the first entry names; looked at only where nothing is signed.
+    named: tuple[str, ...]
+    #: The rotation behind the newest checkpoint, if there is one: the last of them.
+    rotation: Rotation | None
+
+    def is_current(self, key: VerifierKey) -> bool:
+        """Whether the next checkpoint is *key*'s to sign."""
+        if self.rotation is not None:
+            return key == self.rotation.new
+        if self.note is not None:
+            return signed_first(self.note, key)
+        return not self.named or key.text in self.named
+
+
+def signed_first(note: bytes, key: VerifierKey) -> bool:
+    """Whether the note's first signature under the key's name is by *key*, and good."""
+    _, lines = split_note(note)
+    own = [line.key_id for line in lines if line.name == key.name]
+    try:
+        return own[:1] == [key.key_id] and open_note(note, [key]) == [key]
+    except TamperError:
+        return False
+
+
+def read_log_keys(log: Entries, name: str) -> LogKeys:
+    """What *log* says. Raises TamperError where a statement that no checkpoint covers yet does not hold."""
+    note = log.newest_checkpoint
+    named = _named(log) if note is None else ()
+    since = parse_checkpoint(note).size if note is not None else 0
+    found = LogKeys(name=name, note=note, named=named, rotation=None)
+    for rotation in _rotations(log, since):
+        # Imported late, as below: most starts meet no rotation.
+        from gateway.log.key_history import KeyHistory
+
+        # The old key must be the one that the log has there, and both must have signed.
+        KeyHistory(log.origin, [rotation.old]).apply(rotation)
+        if not found.is_current(rotation.old):
+            raise TamperError(f"entry {rotation.seq} is a rotation from a key that is not the log's", seq=rotation.seq)
+        found = LogKeys(name=name, note=note, named=named, rotation=rotation)
+    return found
+
+
+def was_key(log: Entries, key: VerifierKey) -> bool:
+    """Whether *key* was a key of this log once: named, or taken up by a rotation. Reads the whole log."""
+    return key.text in _named(log) or any(key in (said.old, said.new) for said in _rotations(log, 0))
+
+
+def history_of(origin: str, entries: Iterable[bytes]) -> KeyHistory:
+    """The keys of a log from its entries, all of them. Raises TamperError for a statement that does not hold."""
+    from gateway.log.key_history import KeyHistory, named_keys
+    from gateway.log.key_statement import Rotation
+
+    history = KeyHistory(origin, ())
+    for seq, data in enumerate(entries):
+        if seq == 0:
+            history = KeyHistory(origin, (), named_keys(origin, decode(data).body[4]))
+        elif data[2] == Kind.KEY:
+            statement = _statement(data, seq)
+            if not history.lines and isinstance(statement, Rotation):
+                # The key was away when the log began, so it names none.
+                history = KeyHistory(origin, (), [statement.old])
+            history.apply(statement)
+    return history
+
+
+def statements(log: Entries, since: int = 0) -> Iterator[Statement]:
+    """The statements in the key entries from *since* on. Raises TamperError for one that cannot be read."""
+    seq = since
+    while batch := log.read(seq, max_entries=_BATCH):
+        for data in batch:
+            # The kind is the third byte of every entry: most need not be decoded.
+            if data[2] == Kind.KEY:
+                yield _statement(data, seq)
+            seq += 1
+
+
+def _statement(data: bytes, seq: int) -> Statement:
+    from gateway.log.key_statement import statement_in
+
+    try:
+        return statement_in(decode(data).body, seq)
+    except MalformedError as error:
+        raise TamperError(f"entry {seq}: {error}", seq=seq) from error
+
+
+def _named(log: Entries) -> tuple[str, ...]:
+    first = log.read(0, 1)
+    return tuple(decode(first[0]).body[4]) if first else ()
+
+
+def _rotations(log: Entries, since: int) -> Iterator[Rotation]:
+    for said in statements(log, since):
+        from gateway.log.key_statement import Rotation
+
+        if isinstance(said, Rotation):
+            yield said
