@@ -29,6 +29,21 @@ def sync_file(fd: int) -> None:
     os.fdatasync(fd)
 
 
+def settle_file(path: Path) -> None:
+    """On return, reading *path* shows what the disk holds, and that survives a power cut.
+
+    A process before may have died before its sync, or on a sync that failed: then the kernel has pages that count as
+    clean and that no disk has. Synced or failed, clean pages are dropped (posix_fadvise(2)) and read again.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            os.fdatasync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)
+
+
 def sync_directory(path: Path) -> None:
     """On return, names created, renamed or removed in *path* survive a power cut."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

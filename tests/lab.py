@@ -1,6 +1,6 @@
 """``make lab``: what the tests do in small, in large; takes about a quarter of an hour and writes ``docs/lab.md``.
 
-``LAB_KILLS`` sets how many kills (200), ``LAB_SEED`` the seed of their moments.
+``LAB_KILLS`` sets how many kills (200), ``LAB_STATES`` how many crash states (2,000), ``LAB_SEED`` the seed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.kill_loop import kill_first_starts, kill_loop
 from tests.libmodbus import LibmodbusServer
 from tests.mosquitto import Broker
 from tests.parts import ROOT
+from tests.powercut.long import planted_bugs, power_cuts
 from tests.served import load_config, serve
 from tests.whole import RunningGateway, cli, objects, of_kind, raw_entries
 
@@ -72,7 +73,13 @@ def broker_away(folder: Path) -> str:
     return f"{readings} readings, all at the far side, in order, verified; {missed} polls missed"
 
 
-TRIALS: tuple[Callable[[Path], str], ...] = (killed, killed_at_first_start, broker_away)
+BUGS_HEAD = (
+    "The power-cut laboratory (`tests/powercut`) must also find each of these bugs when it is planted into the",
+    "gateway; the cells say how many crash states of that seed's run show it.",
+    "",
+)
+
+TRIALS: tuple[Callable[[Path], str], ...] = (killed, killed_at_first_start, broker_away, power_cuts)
 
 
 def main() -> int:
@@ -82,6 +89,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="lab-") as name:
             lines.append(f"| {trial.__doc__} | {trial(Path(name))} |")
         print(lines[-1], flush=True)
+    print("lab: the power-cut laboratory looks for planted bugs …", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory(prefix="lab-") as name:
+        bugs = planted_bugs(Path(name) / "bugs")
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.release()}"
     head = [
         "# The long laboratory",
@@ -95,7 +105,7 @@ def main() -> int:
         "| what | result |",
         "| --- | --- |",
     ]
-    RESULT.write_text("\n".join([*head, *lines]) + "\n")
+    RESULT.write_text("\n".join([*head, *lines, "", *BUGS_HEAD, *bugs]) + "\n")
     return 0
 
 

@@ -157,3 +157,28 @@ def test_no_recovery_entry_says_that_nothing_is_known(tmp_path: Path) -> None:
     patch(made.files()[-1], start + SECTOR, bytes(SECTOR))
     again = restart(tmp_path)
     assert all(body[3] != NOT_CONFIRMED for body in bodies(again, Kind.RECOVERY))
+
+
+@pytest.mark.parametrize("left", [0, BLOCK])
+def test_a_first_start_that_was_cut_short_is_torn_and_begins_again(tmp_path: Path, left: int) -> None:
+    """The first segment has its name and lost its content: nobody tampered, unless somebody knows of more."""
+    made = Station(tmp_path)
+    made.start()
+    note = made.sign()
+    made.log.close()
+    (path,) = made.files()
+    patch(path, left, bytes(path.stat().st_size - left))
+    report = made.verify(signer_known=False)
+    if left == BLOCK:
+        # The header is there: a log without entries.
+        assert (report.verdict, report.size) == ("unsigned", 0)
+    else:
+        assert (report.verdict, report.size) == ("torn", 0), report
+    # The signer's memory, and a checkpoint that somebody kept, say that it was more than that.
+    assert made.verify().verdict == "tampered"
+    assert made.verify(signer_known=False, known=[note]).verdict == "tampered"
+    (tmp_path / "signer").unlink()
+    again = restart(tmp_path)
+    assert again.found.closed is None
+    again.sign()
+    assert again.verify().verdict == "intact"

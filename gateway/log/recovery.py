@@ -32,7 +32,7 @@ from gateway.log.files import tidy
 from gateway.log.note import Checkpoint
 from gateway.log.pack import pack_ranges
 from gateway.log.scan import Contents, extend_tree, notes_behind, segment_name, segment_starts
-from gateway.log.segment import SEGMENT_BYTES, Segments
+from gateway.log.segment import SEGMENT_BYTES, UNSYNCED_SEGMENTS, Segments
 from gateway.log.survey import Cut, Survey, parse_notes, parsed_notes, take_survey
 
 _EPOCH = "/epoch-"
@@ -73,6 +73,8 @@ def open_directory(
     Raises ConfigError where the log belongs to another origin, OSError where the disk cannot be read or written.
     """
     tidy(directory)
+    for start in segment_starts(directory)[-UNSYNCED_SEGMENTS:]:
+        durable.settle_file(directory / segment_name(start))
     survey = take_survey(directory, signed)
     end = survey.end
     current = end.header.origin if end else epoch_origin(origin, _closed_epochs(directory) + 1)

@@ -31,7 +31,7 @@ RESERVE = 64 * 1024
 #: Faults that are remembered until the log can write them down.
 _MAX_FAULTS = 8
 #: Segments that a killed process may have left without syncing them.
-_UNSYNCED_SEGMENTS = 4
+UNSYNCED_SEGMENTS = 4
 
 
 class Segments:
@@ -104,7 +104,7 @@ class Segments:
         self.newest_checkpoint = contents.notes[-1][1] if contents.notes else contents.header.note or None
         self._files.starts[:] = starts
         # A process that was killed may have left entries that the disk has not confirmed.
-        for start in starts[-_UNSYNCED_SEGMENTS:]:
+        for start in starts[-UNSYNCED_SEGMENTS:]:
             self.close()
             self._fd = os.open(self.directory / segment_name(start), os.O_RDWR | os.O_CLOEXEC)
             durable.sync_file(self._fd)

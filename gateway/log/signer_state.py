@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from gateway.durable import MAX_SLOT_PAYLOAD, TwoSlots
+from gateway.durable import MAX_SLOT_PAYLOAD, TwoSlots, settle_file
 from gateway.errors import SignerError, TamperError
 from gateway.log.note import VerifierKey, checkpoint_text, open_note, sign_note
 from gateway.signing import PublicKey, Purpose, Signer
@@ -151,7 +151,11 @@ class GuardedSigner:
 
     def _read(self) -> dict[bytes, Signed]:
         try:
+            # A process before may have died before it was durable: what the disk does not have was never signed.
+            settle_file(self._path)
             payload = self._slots.read() or b""
+        except FileNotFoundError:
+            return {}
         except OSError as error:
             raise SignerError(f"signer state {self._path}: {error.strerror}; check the path and its owner") from error
         if len(payload) % _RECORD.size:

@@ -79,7 +79,8 @@ def verify_segments(
         return walk.report(TAMPERED, error.seq, str(error))
     if fault is not None:
         verdict = TORN if fault.torn else TAMPERED
-        return walk.report(verdict, walk.tree.size, f"behind entry {walk.tree.size - 1}: {fault}")
+        where = f"behind entry {walk.tree.size - 1}" if walk.tree.size else "before any entry"
+        return walk.report(verdict, walk.tree.size, f"{where}: {fault}")
     if demands.keys and not walk.signed_size:
         return walk.report(UNSIGNED, None, "it holds no checkpoint yet, so nothing shows whose log it is")
     return walk.intact()
@@ -139,6 +140,8 @@ def _walk_segments(directory: Path, walk: Walk, signed_size: int, progress: Call
     starts = [start for start in segment_starts(directory) if directory / segment_name(start) not in dict(loose)]
     # A start may have been cut off between the pack and the removal of what is in it.
     starts = starts[max(0, bisect.bisect_right(starts, packs.end_seq) - 1) :]
+    if _is_cut_first_start(loose, starts, packs, signed_size, walk):
+        return loose[-1][1]
     if not starts or starts[0] > packs.end_seq:
         raise TamperError(f"{directory} does not hold the segment of entry {packs.end_seq}", seq=packs.end_seq)
     following = _loaded(directory, starts[0], newest=len(starts) == 1)
@@ -170,6 +173,14 @@ def _begin(packs: Packs, oldest: Contents, walk: Walk) -> dict[int, list[Standin
     else:
         walk.begin(oldest.header.origin, oldest.entries[0] if oldest.entries else None)
     return known_roots(walk.demands.known, walk)
+
+
+def _is_cut_first_start(
+    loose: list[tuple[Path, FrameError]], starts: list[int], packs: Packs, signed_size: int, walk: Walk
+) -> bool:
+    """Whether there is nothing but a segment that has its name, and nothing in it that was ever signed."""
+    told = signed_size or walk.demands.known or any(notes_behind(path, 0) for path, _ in loose)
+    return bool(loose) and not (starts or packs.ranges or told)
 
 
 def _walk_packs(
