@@ -24,6 +24,13 @@ _TABLE = "cursors"
 _log = logging.getLogger(__name__)
 
 
+class CursorTable(Protocol):
+    """All that is kept of one kind; ``gateway/state.py`` is one."""
+
+    def items(self, table: str) -> dict[str, Any]:
+        """All keys and values of *table*."""
+
+
 class CursorStore(Protocol):
     """Where cursors live; ``gateway/state.py`` is one."""
 
@@ -32,6 +39,12 @@ class CursorStore(Protocol):
 
     def set(self, table: str, key: str, value: Any) -> None:
         """On return the value is durable. Blocks; called from threads. Raises UnavailableError."""
+
+
+def confirmed_size(store: CursorTable, origin: str) -> int:
+    """How many entries of the log *origin* any far side has confirmed, as far as *store* remembers."""
+    found = [seq for key, seq in store.items(_TABLE).items() if key.rpartition(" ")[2] == origin and type(seq) is int]
+    return max(found, default=0)
 
 
 class Cursor:

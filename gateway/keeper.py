@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import SignerError, TamperError, UnavailableError
 from gateway.log.note import parse_checkpoint
-from gateway.log.signer_state import GuardedSigner
+from gateway.log.signer_state import GuardedSigner, last_signed
 from gateway.log.vkey import VerifierKey
 from gateway.signing import Signer
 
@@ -91,8 +91,22 @@ class KeyKeeper:
 
     def signed_size(self, origin: str) -> int:
         """The largest size signed for *origin*, as far as the key's own memory says."""
-        last = self._signer.last(origin) if self._signer else None
+        if self._signer is None:
+            # The memory is a file of ours, and can be read while the key store is away.
+            return last_signed(self._state, origin)
+        last = self._signer.last(origin)
         return last.size if last else 0
+
+    def last_checkpoint(self, origin: str) -> bytes | None:
+        """The newest checkpoint that was signed for *origin*, signed again; None where nobody can tell."""
+        last = self._signer.last(origin) if self._signer else None
+        if self._signer is None or last is None:
+            return None
+        try:
+            return self._signer.sign_checkpoint(origin, last.size, last.root)
+        except SignerError as error:
+            _log.warning("the last checkpoint of %s cannot be told: %s", origin, error)
+            return None
 
     def recognise(self, log: Entries) -> str | None:
         """Looks whether *log* is this key's to sign; why it has to be closed, or None. ``rotate`` comes next."""

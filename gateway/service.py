@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway import describe, memory, notify, retained, status
-from gateway.clock import boot_id
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, TamperError, UnavailableError
 from gateway.fields import late as fields
@@ -25,7 +24,8 @@ from gateway.history import digest_of, last_values
 from gateway.keeper import KeyKeeper
 from gateway.lock import take_lock
 from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind, decode
-from gateway.log.log import Declared, Found, Log, open_log, shut_down
+from gateway.log.log import Log, shut_down
+from gateway.opening import log_directory, open_logbook
 from gateway.outbox import Outbox
 from gateway.poller import MeterHealth, Poller
 from gateway.reading import Bus, Clock, Scaled
@@ -35,7 +35,6 @@ from gateway.state import State
 from gateway.task import Progress, Supervisor
 from gateway.watch import feed_watchdog, watch_clock, watch_disk
 from gateway.witness.desk import WitnessDesk
-from gateway.witness.memory import published_size
 from gateway.writer import Writer, policy_of
 
 _log = logging.getLogger(__name__)
@@ -102,10 +101,10 @@ class Gateway:
         self._state = State(config.state_dir / "state.json")
         self._keeper.open(first_start=not (config.state_dir / "log").exists())
         fields.settle(config.state_dir)
-        self._open_log(config)
+        self._logbook = open_logbook(config, self._workshop.software, self._clock, self._keeper, self._state)
         policy = policy_of(config.log)
         self._writer = Writer(self._logbook, self._keeper, policy, self._clock, self._wake)
-        directory = config.state_dir / "log"
+        directory = log_directory(config)
         self._witnesses = WitnessDesk(self._logbook, directory, self._writer, self._state, self._supervisor, self._show)
         if self._state.recovered:
             self._writer.event("state-lost", WARNING, "state.json", self._state.recovered)
@@ -121,40 +120,9 @@ class Gateway:
         self._supervisor.start("reload", lambda _progress: self._reloads())
         self._supervisor.start("watchdog", lambda _progress: feed_watchdog(self._supervisor))
 
-    def _open_log(self, config: Config) -> None:
-        declared = Declared(
-            origin=config.origin,
-            software=self._workshop.software,
-            commit_ms=config.log.commit.ms,
-            commit_entries=config.log.commit.entries,
-            vkeys=self._keeper.vkeys(),
-        )
-        self._logbook, found = open_log(
-            config.state_dir / "log",
-            declared,
-            self._clock,
-            boot_id(),
-            signed=published_size(self._keeper.signed_size, self._state),
-            unfit=self._keeper.recognise,
-        )
-        self._keeper.learn(self._logbook.newest_checkpoint)
-        self._tell_found(found)
-        self._keeper.rotate(self._logbook)
-        if self._keeper.barred:
-            self._logbook.event("key-barred", ALARM, self._keeper.uri, self._keeper.barred)
-
-    def _tell_found(self, found: Found) -> None:
-        for cut in found.cuts:
-            text = f"{cut.segment} was broken off at byte {cut.offset} ({cut.reason}); what was before is intact"
-            _log.warning("%s", text)
-        if found.closed is not None:
-            text = f"{found.closed.reason}; kept in {found.closed.directory}, this log is a new epoch"
-            _log.error("the log before was closed: %s", text)
-            self._logbook.event("log-closed", ALARM, found.closed.origin, text)
-
     def _retention(self) -> Retention:
         return Retention(
-            self._writer, self.config.state_dir / "log", lambda: self.config.log.retain, self._confirmed, self._clock
+            self._writer, log_directory(self.config), lambda: self.config.log.retain, self._confirmed, self._clock
         )
 
     def _confirmed(self) -> int:
@@ -210,7 +178,7 @@ class Gateway:
             # Imported late: where nothing is served, nothing is spent.
             from gateway.serve import serve_log
 
-            self._supervisor.start("http", partial(serve_log, config.serve, self._logbook, config.state_dir / "log"))
+            self._supervisor.start("http", partial(serve_log, config.serve, self._logbook, log_directory(config)))
 
     async def _stop_parts(self) -> None:
         await self._supervisor.stop(*(f"meter {poller.health.name}" for poller in self.pollers))

@@ -1,15 +1,17 @@
 """Small mutable state (cursors and the like) in one TinyDB file that is replaced as a whole, durably.
 
-The file is TinyDB's: JSON, ``{table: {number: {"key": …, "value": …}}}``. All of it can be had again from the log and
-the far sides, so a file that is missing starts empty, and one that is broken is set aside as ``NAME.broken`` and starts
-empty too; it never keeps the gateway from starting. Each change writes the whole file (``durable.write_atomically``):
-keep it small and change it seldom.
+The file is TinyDB's: JSON, ``{table: {number: {"key": …, "value": …}}}``, sorted and without spaces; the table
+``checksum`` holds the SHA-256 of the text without it, since a cursor that moved by itself would lose entries. All of it
+can be had again from the log and the far sides, so a file that is missing starts empty, and one that is broken is set
+aside as ``NAME.broken`` and starts empty too; it never keeps the gateway from starting. Each change writes the whole
+file (``durable.write_atomically``): keep it small and change it seldom.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from gateway import durable
 from gateway.errors import UnavailableError
 
 MAX_BYTES = 4 << 20
+#: Name of the table that holds the checksum of the others.
+_SUM = "checksum"
 
 
 class DurableStorage(Storage):
@@ -40,9 +44,9 @@ class DurableStorage(Storage):
 
     def write(self, data: dict[str, dict[str, Any]]) -> None:
         """Replaces the file, durably; a crash leaves the old content or the new. Raises OSError."""
-        # default=dict: TinyDB hands over its own mapping type.
-        text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=dict)
-        durable.write_atomically(self._path, text.encode(), mode=0o600)
+        text = _dumped(data)
+        summed = _dumped(data | {_SUM: {"1": {"key": "sha256", "value": _digest(text)}}})
+        durable.write_atomically(self._path, summed.encode(), mode=0o600)
         self._text = text
 
     def _load(self) -> str:
@@ -66,6 +70,15 @@ class DurableStorage(Storage):
             self.recovered += f"; kept as {kept.name}"
 
 
+def _dumped(data: dict[str, dict[str, Any]]) -> str:
+    # default=dict: TinyDB hands over its own mapping type.
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), default=dict)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
 def _checked(path: Path) -> str:
     """The file's text. Raises ValueError where it is not what this module writes, OSError where it cannot be read."""
     with path.open("rb") as file:
@@ -79,7 +92,10 @@ def _checked(path: Path) -> str:
     tables = data.values() if isinstance(data, dict) else [None]
     if not all(isinstance(table, dict) and all(map(_is_document, table.items())) for table in tables):
         raise ValueError("not tables of keys and values")
-    return raw.decode()
+    text = _dumped({name: table for name, table in data.items() if name != _SUM})
+    if data.get(_SUM) != {"1": {"key": "sha256", "value": _digest(text)}}:
+        raise ValueError("its checksum does not fit")
+    return text
 
 
 def _is_document(item: tuple[str, Any]) -> bool:

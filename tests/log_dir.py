@@ -49,13 +49,23 @@ class Station:
     def start(self) -> Log:
         """Opens the log as the gateway does at its start."""
         self.log, self.found = open_log(
-            self.directory, DECLARED, self.clock, BOOT_ID, signed=self._signed, segment_bytes=self.segment_bytes
+            self.directory,
+            DECLARED,
+            self.clock,
+            BOOT_ID,
+            signed=self._signed,
+            last_note=self._last_note,
+            segment_bytes=self.segment_bytes,
         )
         return self.log
 
     def _signed(self, origin: str) -> int:
         last = self.signer.last(origin)
         return last.size if last else 0
+
+    def _last_note(self, origin: str) -> bytes | None:
+        last = self.signer.last(origin)
+        return self.signer.sign_checkpoint(origin, last.size, last.root) if last else None
 
     def read_meter(self, count: int = 1, points: int = 1) -> None:
         """Appends so many readings of different bytes."""

@@ -252,7 +252,7 @@ def test_the_retained_genesis_names_the_log_and_is_checked(log: HonestLog) -> No
     """It pins the origin where nothing else does, in silence; another one than entry 0 is a fork, in either order."""
     receiver = Receiver()
     assert receiver.accept_genesis(log.entries[0]) == []
-    assert (receiver.origin, receiver.named_vkeys) == (ORIGIN, (log.vkey.text,))
+    assert (receiver.origin, receiver.claimed.vkeys) == (ORIGIN, (log.vkey.text,))
     assert summary(receiver.accept(log.message(0, 10, 10))) == [("accepted", 0, 9)]
     assert receiver.accept_genesis(log.entries[0]) == []
     other = HonestLog(key=MemoryKey(3))

@@ -95,6 +95,21 @@ def test_a_log_that_was_rolled_back_is_closed(tmp_path: Path) -> None:
     assert "were signed" in again.found.closed.reason
 
 
+def test_the_new_epoch_names_the_last_checkpoint_that_was_published(tmp_path: Path) -> None:
+    """Also where the disk has lost it: the signer knows its size and root, and signs it once more."""
+    made = Station(tmp_path)
+    made.start()
+    made.fill(4)
+    made.sign()
+    shutil.copytree(made.directory, tmp_path / "old")
+    made.fill(4)
+    published = made.stop()
+    shutil.rmtree(made.directory)
+    (tmp_path / "old").rename(made.directory)
+    again = restart(tmp_path)
+    assert decode(again.log.read(0)[0]).body[5] == [ORIGIN, published.decode()]
+
+
 def test_a_start_cut_short_after_closing_begins_the_epoch(tmp_path: Path) -> None:
     """A crash between moving the damaged log away and beginning the next one forgets nothing."""
     made = Station(tmp_path)

@@ -158,14 +158,14 @@ def test_checkpoints_come_back_and_are_found_by_range(tmp_path: Path) -> None:
     assert len(made.files()) > 2
     again = opened(tmp_path / "log")
     assert again.newest_checkpoint == note
-    assert again.checkpoint_covering(size - 1, size) == note
-    assert again.checkpoint_covering(size, size + 100) is None
+    assert again.reader.checkpoint_covering(size - 1, size, again.newest_checkpoint) == note
+    assert again.reader.checkpoint_covering(size, size + 100, again.newest_checkpoint) is None
     fresh = opened(tmp_path / "log")
-    assert fresh.checkpoint_covering(0, 90) is None
+    assert fresh.reader.checkpoint_covering(0, 90, fresh.newest_checkpoint) is None
     seq = 0
     while seq < 90:
         seq += len(fresh.read(seq, 90))
-    older = fresh.checkpoint_covering(0, 90)
+    older = fresh.reader.checkpoint_covering(0, 90, fresh.newest_checkpoint)
     assert older is not None
     assert older != note
 

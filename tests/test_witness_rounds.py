@@ -15,7 +15,7 @@ from gateway.log.entry import ALARM
 from gateway.log.note import parse_checkpoint
 from gateway.state import State
 from gateway.task import Supervisor
-from gateway.witness.memory import published_size, size_seen
+from gateway.witness.memory import size_seen
 from gateway.witness.post import endpoint
 from gateway.witness.rounds import Witnesses
 from gateway.witness.server import WitnessServer
@@ -184,8 +184,6 @@ async def test_a_witness_that_has_seen_more_is_an_alarm_and_remembered(house: Ho
     assert "has cosigned size 250" in said[0]["error"]
     assert house.keeper.events == [("rolled-back", ALARM, "w")]
     assert size_seen(State(house.station.state / "state.json"), ORIGIN) == 250
-    known = published_size(lambda _origin: 7, house.state)
-    assert (known(ORIGIN), known("other.example")) == (250, 7)
 
 
 async def test_a_size_that_the_log_has_reached_is_no_rollback(house: House, desk: Desk) -> None:

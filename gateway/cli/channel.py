@@ -107,8 +107,8 @@ def run(args: argparse.Namespace, app: App) -> int:  # noqa: ARG001  (this comma
         follower = Follower(receiver, _feed(args, url, receiver), report, time.monotonic, watch)
         with _Signals(follower):
             code = follower.run(until_size=args.until_size, timeout_s=args.timeout)
-        if not keys and receiver.named_vkeys:
-            report.notice(f"the channel's genesis entry names the key: {' '.join(receiver.named_vkeys)}")
+        if not keys and receiver.claimed.vkeys:
+            report.notice(f"the channel's genesis entry names the key: {' '.join(receiver.claimed.vkeys)}")
         if watch is not None:
             report.notice(witnessed_text(watch.judged()))
         report.done(follower.findings, len(keys))

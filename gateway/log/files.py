@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class SegmentFiles:
         #: There was no room for a spare the last time.
         self.full_disk = False
         self._spare = directory / _SPARE
+        #: A spare is made ahead in another thread than that of the appends.
+        self._making = threading.Lock()
 
     def begin(self, header: Header, *, patient: bool = True) -> tuple[int, int]:
         """Makes the segment of *header*; returns its descriptor and the offset behind the header's commit.
@@ -37,6 +40,10 @@ class SegmentFiles:
         Nothing of it is durable yet: neither the header nor the name. Unless *patient*, a disk that was full is not
         asked again. Raises OSError; no segment is then made.
         """
+        with self._making:
+            return self._begin(header, patient=patient)
+
+    def _begin(self, header: Header, *, patient: bool) -> tuple[int, int]:
         path = self.directory / segment_name(header.first_seq)
         if path.exists():
             durable.set_aside(path, ".void")
@@ -61,10 +68,10 @@ class SegmentFiles:
 
     def prepare(self) -> None:
         """Makes the spare, if there is none. Blocks on the disk. Raises LogUnavailable when there is no room."""
-        if self._spare.exists():
-            return
         try:
-            self._make_spare()
+            with self._making:
+                if not self._spare.exists():
+                    self._make_spare()
         except OSError as error:
             raise LogUnavailable(f"no room for the next log segment in {self.directory}: {error.strerror}") from error
 

@@ -179,7 +179,8 @@ class Log:
 
     def checkpoint_covering(self, first_seq: int, end_seq: int) -> bytes | None:
         """The newest known note with *first_seq* < size ≤ *end_seq*."""
-        return self._segments.checkpoint_covering(first_seq, end_seq)
+        newest = self._segments.newest_checkpoint
+        return self._segments.reader.checkpoint_covering(first_seq, end_seq, newest)
 
     def last_entries(self, count: int) -> list[Entry]:
         """Up to *count* of the newest durable entries, oldest first."""
@@ -201,6 +202,7 @@ def open_log(
     boot_id: bytes,
     *,
     signed: Callable[[str], int] = lambda _origin: 0,
+    last_note: Callable[[str], bytes | None] = lambda _origin: None,
     unfit: Callable[[Segments], str | None] = lambda _segments: None,
     segment_bytes: int = SEGMENT_BYTES,
 ) -> tuple[Log, Found]:
@@ -209,7 +211,9 @@ def open_log(
     Raises ConfigError (another log's directory), LogUnavailable (the disk takes nothing).
     """
     try:
-        opened = open_directory(directory, declared.origin, signed=signed, unfit=unfit, segment_bytes=segment_bytes)
+        opened = open_directory(
+            directory, declared.origin, signed=signed, last_note=last_note, unfit=unfit, segment_bytes=segment_bytes
+        )
     except OSError as error:
         raise LogUnavailable(
             f"the log in {directory} cannot be opened: {error.strerror}; is the disk writable?"

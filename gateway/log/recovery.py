@@ -9,8 +9,9 @@ a deviation behind all that is signed  the rest of that segment is void: a new s
                                        it is, and a recovery entry names file, offset, length and SHA-256; segments
                                        behind it have nothing to stand on, and are put aside with an entry each
 a deviation at or below a signature,   that log is closed: its directory moves to ``closed/``, whole; a new log (an
-or a log shorter than its signatures   epoch) begins under the origin ``ORIGIN/epoch-N`` and its genesis entry holds
-                                       the last checkpoint of the closed one
+or a log shorter than what was signed  epoch) begins under the origin ``ORIGIN/epoch-N`` and its genesis entry holds
+or published                           the last checkpoint of the closed one, as the key's memory has it where the
+                                       disk does not
 =====================================  ==============================================================================
 
 An intact log that is not the present key's to sign is closed in the same way (``gateway.keeper``).
@@ -27,14 +28,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import durable
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, TamperError
 from gateway.log.files import tidy
 from gateway.log.note import Checkpoint
-from gateway.log.pack import pack_ranges
+from gateway.log.pack import Pack, pack_name, pack_ranges
 from gateway.log.scan import Contents, extend_tree, notes_behind, segment_name, segment_starts
 from gateway.log.segment import SEGMENT_BYTES, UNSYNCED_SEGMENTS, Segments
 from gateway.log.survey import Cut, Survey, parse_notes, parsed_notes, take_survey
 
+#: Gives the last checkpoint that was signed for an origin, if anybody knows.
+LastNote = Callable[[str], bytes | None]
 _EPOCH = "/epoch-"
 _CLOSED = "closed"
 
@@ -64,12 +67,14 @@ def open_directory(
     origin: str,
     *,
     signed: Callable[[str], int] = lambda _origin: 0,
+    last_note: LastNote = lambda _origin: None,
     unfit: Callable[[Segments], str | None] = lambda _segments: None,
     segment_bytes: int = SEGMENT_BYTES,
 ) -> Opened:
-    """Opens the log in *directory*, whatever state it is in; *signed* tells the size last signed for an origin.
+    """Opens the log in *directory*, whatever state it is in; *signed* tells what size is known to have been published.
 
-    *unfit* says why an intact log cannot go on all the same: it is closed like a damaged one.
+    *last_note* gives the last checkpoint that was signed, should the log have lost it. *unfit* says why an intact log
+    cannot go on all the same: it is closed like a damaged one.
     Raises ConfigError where the log belongs to another origin, OSError where the disk cannot be read or written.
     """
     tidy(directory)
@@ -86,10 +91,10 @@ def open_directory(
     reason = _damage(end, max(survey.signed_size, signed(current), _packed_size(directory)))
     if reason is not None:
         _close(directory)
-        return _begin(directory, origin, reason, (), segment_bytes)
+        return _begin(directory, origin, reason, (), segment_bytes, last_note)
     cuts = [*_put_aside(survey), *survey.unaccounted()]
     if end is None:
-        return _begin(directory, origin, "the log before it was closed", cuts, segment_bytes)
+        return _begin(directory, origin, "the log before it was closed", cuts, segment_bytes, last_note)
     segments = Segments(directory, current, segment_bytes=segment_bytes)
     segments.resume(end, segment_starts(directory))
     reason = unfit(segments)
@@ -160,7 +165,14 @@ def _close(directory: Path) -> None:
     durable.make_directory(directory)
 
 
-def _begin(directory: Path, origin: str, reason: str, cuts: Sequence[Cut], segment_bytes: int) -> Opened:
+def _begin(
+    directory: Path,
+    origin: str,
+    reason: str,
+    cuts: Sequence[Cut],
+    segment_bytes: int,
+    last_note: LastNote = lambda _origin: None,
+) -> Opened:
     """A log without entries: the first, or the epoch that continues the log closed last."""
     number = _closed_epochs(directory) + 1
     segments = Segments(directory, epoch_origin(origin, number), segment_bytes=segment_bytes)
@@ -169,14 +181,25 @@ def _begin(directory: Path, origin: str, reason: str, cuts: Sequence[Cut], segme
         past = directory.parent / _CLOSED / f"epoch-{number - 1}"
         note = _last_note(past)
         named = note.origin if note else epoch_origin(origin, number - 1)
+        for known in parse_notes(filter(None, [last_note(named)])):
+            # The disk lost even the checkpoint: the key's own memory has it.
+            note = known if note is None or known.size > note.size else note
         found = Closed(origin=named, directory=past, note=note.note if note else None, reason=reason)
     return Opened(segments=segments, cuts=tuple(cuts), closed=found)
 
 
 def _last_note(directory: Path) -> Checkpoint | None:
-    """The largest checkpoint in the newest segment file that holds one, whatever state it is in."""
+    """The largest checkpoint in the newest segment file or pack that holds one, whatever state it is in."""
     for start in reversed(segment_starts(directory) if directory.is_dir() else []):
         notes = parse_notes(notes_behind(directory / segment_name(start), 0))
+        if notes:
+            return max(notes, key=lambda note: note.size)
+    for first, end in reversed(pack_ranges(directory) if directory.is_dir() else []):
+        try:
+            notes = parse_notes(note for _, note in Pack(directory / pack_name(first, end)).notes())
+        except TamperError:
+            # It is kept as it is, with the log that was closed.
+            continue
         if notes:
             return max(notes, key=lambda note: note.size)
     return None

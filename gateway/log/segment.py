@@ -193,8 +193,7 @@ class Segments:
         self._names_dirty = self._dirty = True
 
     def _header(self, tree: Frontier, last_hash: bytes) -> Header:
-        notes = [note for _, note in self._unsynced if note]
-        note = notes[-1] if notes else self.newest_checkpoint or b""
+        note = next((note for _, note in reversed(self._unsynced) if note), self.newest_checkpoint or b"")
         return Header(origin=self.origin, first_seq=tree.size, prev=last_hash, edge=tree.hashes(), note=note)
 
     def take_packs(self) -> None:
@@ -304,10 +303,6 @@ class Segments:
         """
         limit = self.durable_size if stop is None else min(stop, self.durable_size)
         return self.reader.read(start, limit, max_entries=max_entries, max_bytes=max_bytes)
-
-    def checkpoint_covering(self, first_seq: int, end_seq: int) -> bytes | None:
-        """The newest durable note with *first_seq* < size ≤ *end_seq* among those last read or written."""
-        return self.reader.checkpoint_covering(first_seq, end_seq, self.newest_checkpoint)
 
     def close(self) -> None:
         """Closes the files; what was not committed stays written but unconfirmed."""

@@ -36,9 +36,10 @@ from gateway.errors import MalformedError, TamperError
 from gateway.log.entry import NO_PREV, parse
 from gateway.log.note import VerifierKey
 from gateway.log.policy import Policy
-from gateway.log.tree import Frontier, leaf_hash
+from gateway.log.tree import Frontier
 from gateway.log.witnessing import Witnessed
 from gateway.receiver.branches import Branches
+from gateway.receiver.claimed import ClaimedGenesis
 from gateway.receiver.judge import Judge
 from gateway.receiver.keys import Keys
 from gateway.receiver.loose import Loose
@@ -76,9 +77,8 @@ class Receiver:
         statements: Sequence[bytes] = (),
     ) -> None:
         self.origin = origin or (keys[0].name if keys else None)
-        #: What the retained genesis entry says the log's keys are: nothing to rely on.
-        self.named_vkeys: tuple[str, ...] = ()
-        self._genesis: bytes | None = None
+        #: What the retained genesis entry says: nothing to rely on.
+        self.claimed = ClaimedGenesis()
         #: Behind the last pending entry that somebody contradicted; below the settled size it no longer counts.
         self._doubted = 0
         self._store = store
@@ -154,18 +154,8 @@ class Receiver:
         self._pin(entry.body[0])
         if entry.body[0] != self.origin:
             return [Finding(kind="wrong-origin", seq=0, text=another_log(entry.body[0], self.origin))]
-        self.named_vkeys = tuple(entry.body[4])
-        self._genesis = leaf_hash(data)
-        return list(self._check_genesis())
-
-    def _check_genesis(self) -> list[Finding]:
-        """Compares the retained genesis entry with entry 0, once both are there."""
-        claimed, ours = self._genesis, self._first_leaf()
-        if claimed is None or ours is None:
-            return []
-        self._genesis = None
-        text = "the retained genesis entry is another one than entry 0 of the log"
-        return [] if claimed == ours else [Finding(kind="fork", seq=0, text=text)]
+        self.claimed.take(entry)
+        return list(self.claimed.compare(self._first_leaf()))
 
     def _first_leaf(self) -> bytes | None:
         if self.settled:
@@ -230,7 +220,7 @@ class Receiver:
             self._settled.keep_pending(run.branch, self.settled, run)
         self._loose.close(self.size)
         self._settled.keep_evidence(findings, data, message, message.origin, self._branches)
-        findings += self._check_genesis()
+        findings += self.claimed.compare(self._first_leaf())
         moved = self.verified != verified or not (message.entries or findings)
         return self._announce(run, findings, moved=moved)
 

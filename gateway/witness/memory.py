@@ -7,8 +7,6 @@ file, and the next start takes it for a size that was signed (``gateway.log.reco
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from gateway.state import State
 
 _TABLE = "witnessed"
@@ -24,8 +22,3 @@ def remember_size(state: State, origin: str, size: int) -> None:
     """Durable on return. Raises UnavailableError."""
     if size > size_seen(state, origin):
         state.set(_TABLE, origin, size)
-
-
-def published_size(signed: Callable[[str], int], state: State) -> Callable[[str], int]:
-    """The size of a log that the key signed, by *signed*, or that a witness saw, whichever is larger."""
-    return lambda origin: max(signed(origin), size_seen(state, origin))

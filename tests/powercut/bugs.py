@@ -63,7 +63,7 @@ def cursor_before_puback() -> None:
 def signature_before_memory() -> None:
     """The signer remembers a checkpoint after it has signed it."""
 
-    def hasty(self: GuardedSigner, origin: str, size: int, root: bytes) -> bytes:
+    def hasty(self: GuardedSigner, origin: str, size: int, root: bytes, **_: object) -> bytes:
         note = sign_note(checkpoint_text(origin, size, root), self._key_name or origin, self._signer)
         self._remember(origin, Signed(size=size, root=root))
         return note

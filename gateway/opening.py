@@ -1,0 +1,70 @@
+"""Opens the log at a start: what is known to have left this board decides whether the log there may go on.
+
+A log that is shorter than what its key signed, a witness saw or a channel confirmed can never be extended honestly: it
+is closed, and an epoch begins that names the last checkpoint that was signed (``gateway.log.recovery``).
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from gateway.clock import boot_id
+from gateway.config.model import Config
+from gateway.cursor import confirmed_size
+from gateway.keeper import KeyKeeper
+from gateway.log.entry import ALARM
+from gateway.log.log import Declared, Found, Log, open_log
+from gateway.reading import Clock
+from gateway.state import State
+from gateway.witness.memory import size_seen
+
+_log = logging.getLogger(__name__)
+
+
+def log_directory(config: Config) -> Path:
+    """Where the log's files are."""
+    return config.state_dir / "log"
+
+
+def open_logbook(config: Config, software: str, clock: Clock, keeper: KeyKeeper, state: State) -> Log:
+    """The log, recovered if need be, with what was found written into it; durable on return.
+
+    Raises ConfigError for another log's directory, UnavailableError where the disk takes nothing.
+    """
+    declared = Declared(
+        origin=config.origin,
+        software=software,
+        commit_ms=config.log.commit.ms,
+        commit_entries=config.log.commit.entries,
+        vkeys=keeper.vkeys(),
+    )
+
+    def published(origin: str) -> int:
+        return max(keeper.signed_size(origin), size_seen(state, origin), confirmed_size(state, origin))
+
+    log, found = open_log(
+        log_directory(config),
+        declared,
+        clock,
+        boot_id(),
+        signed=published,
+        last_note=keeper.last_checkpoint,
+        unfit=keeper.recognise,
+    )
+    keeper.learn(log.newest_checkpoint)
+    _tell(log, found)
+    keeper.rotate(log)
+    if keeper.barred:
+        log.event("key-barred", ALARM, keeper.uri, keeper.barred)
+    return log
+
+
+def _tell(log: Log, found: Found) -> None:
+    for cut in found.cuts:
+        text = f"{cut.segment} was broken off at byte {cut.offset} ({cut.reason}); what was before is intact"
+        _log.warning("%s", text)
+    if found.closed is not None:
+        text = f"{found.closed.reason}; kept in {found.closed.directory}, this log is a new epoch"
+        _log.error("the log before was closed: %s", text)
+        log.event("log-closed", ALARM, found.closed.origin, text)
