@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.parts import ROOT
+
+
+#: How often memory is looked at.
+_LOOK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +55,9 @@ def alone(command: Sequence[str]) -> Cost:
         process = subprocess.Popen(
             ["taskset", "--cpu-list", str(core), *command], cwd=ROOT, stdout=output, stderr=errors, text=True
         )
-        _, status, used = os.wait4(process.pid, 0)
+        rss_mb = _watched(process.pid)
         wall_s = time.perf_counter() - began
+        _, status, used = os.wait4(process.pid, 0)
         process.returncode = code = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
@@ -62,8 +68,21 @@ def alone(command: Sequence[str]) -> Cost:
             code=code,
             wall_s=wall_s,
             cpu_s=used.ru_utime + used.ru_stime,
-            rss_mb=used.ru_maxrss * 1024 / 1e6,
+            rss_mb=rss_mb,
         )
+
+
+def _watched(pid: int) -> float:
+    """Waits until the process ends; its memory's high-water mark (proc(5), VmHWM).
+
+    Not what wait4(2) tells: that begins with the memory of the process that forked it.
+    """
+    marks, ended = [0], os.pidfd_open(pid)
+    while not select.select([ended], [], [], _LOOK_S)[0]:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        marks += [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+    os.close(ended)
+    return max(marks) * 1024 / 1e6
 
 
 def forget(directory: Path) -> None:

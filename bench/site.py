@@ -8,15 +8,17 @@ hand: a poll of ten meters each ten seconds, some milliseconds apart, with count
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from drivers.keys.file import open_file_key
+from drivers.modbus.ieee754 import BINARY32, shortest
 from gateway.clock import SystemClock
-from gateway.log.entry import Kind, decode
-from gateway.log.log import Declared, Log, open_log
+from gateway.log.entry import Kind, decode, description
+from gateway.log.log import Declared, open_log
 from gateway.log.note import VerifierKey
 from gateway.log.signer_state import GuardedSigner
 from gateway.reading import Moment
@@ -45,43 +47,83 @@ BATCHES = Schedule(commit=64, checkpoint=256)
 
 
 class Readings:
-    """Moments and bodies of readings, without an end."""
+    """Moments and bodies of readings, without an end; of one point, or of the twelve of ``tests.served.TWELVE``."""
 
-    def __init__(self, definitions: list[int], seed: int = 3) -> None:
-        self._definitions = definitions
+    def __init__(self, definitions: list[int], points: int = 1, seed: int = 3) -> None:
         self._random = random.Random(seed)
+        self._load = _Load if points > 1 else _Counter
+        self._meters = [(definition, self._load(self._random)) for definition in definitions]
         self._polls = 0
-        self._totals = [self._random.randrange(1_000_000, 90_000_000) for _ in definitions]
 
     def __iter__(self) -> Iterator[tuple[Moment, list[Any]]]:
-        bits, totals = self._random.getrandbits, self._totals
+        bits = self._random.getrandbits
         while True:
             self._polls += 1
             error_ms = 4 + bits(4)
-            for number, definition in enumerate(self._definitions):
+            for number, (definition, meter) in enumerate(self._meters):
                 after_ns = self._polls * POLL_MS * 1_000_000 + number * 30_000_000 + bits(23)
-                totals[number] = total = totals[number] + bits(5)
                 moment = Moment(
                     boottime_ns=after_ns, wall_ms=_FIRST_MS + after_ns // 1_000_000, quality="S", error_ms=error_ms
                 )
-                yield moment, [definition, [], [[0, total.to_bytes(4, "big"), total, -2]]]
+                yield moment, [definition, [], meter.points()]
+
+
+class _Counter:
+    """A counter of 32 bits that only grows, in steps of 10 Wh."""
+
+    def __init__(self, source: random.Random) -> None:
+        self._bits = source.getrandbits
+        self._total = source.randrange(1_000_000, 90_000_000)
+
+    def points(self) -> list[list[Any]]:
+        self._total = total = self._total + self._bits(5)
+        return [[0, total.to_bytes(4, "big"), total, -2]]
+
+
+class _Load:
+    """A house on three phases, as the SDM630 tells it: binary32, so most digits of most values change each time."""
+
+    def __init__(self, source: random.Random) -> None:
+        self._random = source
+        self._import_kwh, self._export_kwh = source.uniform(1e3, 9e4), source.uniform(1e2, 9e3)
+        self._power_w = [source.uniform(50, 900) for _ in range(3)]
+
+    def points(self) -> list[list[Any]]:
+        noise = self._random.gauss
+        self._power_w = [min(max(power + noise(0, 40), 20), 3600) for power in self._power_w]
+        volts = [230 + noise(0, 1.2) for _ in range(3)]
+        self._import_kwh += sum(self._power_w) * POLL_MS / 3.6e9
+        amperes = [power / volt for power, volt in zip(self._power_w, volts, strict=True)]
+        values = [self._import_kwh, self._export_kwh, sum(self._power_w), *self._power_w, *volts, *amperes]
+        return [_point(value) for value in values]
+
+
+def _point(value: float) -> list[Any]:
+    """The point as the driver reads it from two registers."""
+    raw = struct.pack(">f", value)
+    scaled = shortest(int.from_bytes(raw, "big"), BINARY32)
+    assert scaled is not None
+    return [0, raw, scaled.mantissa, scaled.exponent]
 
 
 class Site:
     """One gateway's folder: config, key, signer's memory and log."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, points: Sequence[str] = ("import_total",)) -> None:
         self.folder = folder
+        self.points = points
         self.state = folder / "state"
         self.directory = self.state / "log"
 
     def begin(self) -> None:
-        """The first start and a clean stop, with one-point meters behind a server of libmodbus."""
+        """The first start and a clean stop, with the meters behind a server of libmodbus."""
         with (
             LibmodbusServer(contents=serve(_MODEL).contents) as server,
-            RunningGateway(self.folder, site_config(server.port)) as gateway,
+            RunningGateway(self.folder, site_config(server.port, points=self.points)) as gateway,
         ):
-            gateway.wait_status(lambda told: all(meter["last_seq"] >= 0 for meter in told["meters"]), "a reading of each")
+            gateway.wait_status(
+                lambda told: all(meter["last_seq"] >= 0 for meter in told["meters"]), "a reading of each"
+            )
             assert gateway.stop() == 0
 
     def open(self) -> Appender:
@@ -101,8 +143,9 @@ class Appender:
         )
         self.log, _ = open_log(site.directory, declared, SystemClock(), bytes(16))
         found = (decode(data) for data in self.log.read(0, 64))
-        self._definitions = [entry.seq for entry in found if entry.kind is Kind.DEFINITION]
-        self._readings = iter(Readings(self._definitions))
+        definitions = [entry for entry in found if entry.kind is Kind.DEFINITION]
+        points = len(description(definitions[0].body).points)
+        self._readings = iter(Readings([entry.seq for entry in definitions], points))
 
     def fill(self, size: int, schedule: Schedule, after_commit: Callable[[int], None] = lambda _size: None) -> None:
         """Appends readings until the log has *size* entries; all are durable, and signed as *schedule* has it."""
@@ -135,10 +178,14 @@ class Appender:
         self.log.close()
 
 
-def site_config(port: int, *, every: str = "1") -> str:
+def _all_read(told: dict[str, Any]) -> bool:
+    return all(meter["last_seq"] >= 0 for meter in told["meters"])
+
+
+def site_config(port: int, *, every: str = "1", points: Sequence[str] = ("import_total",)) -> str:
     """The config of such a gateway; each entry is durable at once, so that a start need not wait for the commit."""
     meters = (
-        f"  - {{name: m{unit}, model: {_MODEL}, bus: lan, unit: {unit}, every: {every}, points: [import_total]}}"
+        f"  - {{name: m{unit}, model: {_MODEL}, bus: lan, unit: {unit}, every: {every}, points: [{', '.join(points)}]}}"
         for unit in range(1, METERS + 1)
     )
     head = ["log: {commit: {seconds: 0}}", "buses:", f'  - {{name: lan, tcp: "127.0.0.1:{port}"}}', "meters:"]
