@@ -16,7 +16,6 @@ from typing import Any
 
 from tests.parts import ROOT
 
-
 #: How often memory is looked at.
 _LOOK_S = 0.02
 

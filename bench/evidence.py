@@ -65,7 +65,8 @@ def made(site: Site, entries: int, schedule: str) -> str:
     return str(told["vkey"])
 
 
-def _row(figure: str, goal: str, measured: str, comparison: str, *, met: bool) -> dict[str, Any]:
+def table_row(figure: str, goal: str, measured: str, comparison: str, *, met: bool) -> dict[str, Any]:
+    """One line of the results."""
     return {"figure": figure, "goal": goal, "measured": measured, "comparison": comparison, "met": met}
 
 
@@ -81,22 +82,22 @@ def _proof_rows(site: Site, vkey: str) -> list[dict[str, Any]]:
     of = f"of one entry of {ENTRIES:,}, {PROOFS} at random"
     made, checked, sizes = told["times"]["made"], told["times"]["checked"], told["sizes"]
     return [
-        _row(
+        table_row(
             f"proof {of}: made under the newest checkpoint, in a process that has opened the log",
             "≤ 50 ms",
-            f"{_shown(made)}; opening the log {_shown(told['times']['opened'])}; the whole command {_costs(making)}",
+            f"{_shown(made)}; opening the log {_shown(told['times']['opened'])}; the whole command {costs(making)}",
             f"SQLite: the row by its primary key {_shown(selected['times'])}, which proves nothing; the hash chain "
             f"over all rows, which without a tree is the proof, {scanned['seconds']:.1f} s",
             met=max(made["cpu"]) <= 50,
         ),
-        _row(
+        table_row(
             f"proof {of}: checked, signature included",
             "≤ 5 ms",
-            f"{_shown(checked)}; the whole command {_costs(checking)}",
+            f"{_shown(checked)}; the whole command {costs(checking)}",
             "SQLite has nothing to check",
             met=max(checked["cpu"]) <= 5,
         ),
-        _row(
+        table_row(
             f"size of a proof {of}, the entry in it",
             "≤ 1,200 bytes",
             f"C2SP text under the newest checkpoint {_bytes(sizes['C2SP'])}; under the first that covers the entry "
@@ -119,7 +120,8 @@ def _bytes(sizes: list[int]) -> str:
     return f"median {statistics.median(sizes):,.0f}, at most {max(sizes):,}"
 
 
-def _costs(cost: Cost) -> str:
+def costs(cost: Cost) -> str:
+    """What a command took, for people."""
     return f"{cost.cpu_s:.2f} s of processor time ({cost.wall_s:.2f} s by the clock)"
 
 
@@ -136,7 +138,7 @@ def _verify_row(site: Site, vkey: str, what: str) -> dict[str, Any]:
             f"SQLite, all rows read in order and hashed with SHA-256 each, no tree, no signatures, no format checked: "
             f"{scanned['rows'] / scanned['seconds']:,.0f} rows/s, a year {scan_year_s:.0f} s; {scan.rss_mb:.0f} MB"
         )
-    return _row(
+    return table_row(
         f"`log verify` of {size:,} one-point entries, {what}, one core",
         "a year (31.5 million) ≤ 360 s, ≤ 200 MB",
         f"{size / cost.cpu_s:,.0f} entries/s of processor time ({size / cost.wall_s:,.0f} by the clock): a year would "
@@ -159,7 +161,7 @@ def _start_row(site: Site, disk: Path, what: str = "") -> dict[str, Any]:
             f"{statistics.median(sqlite):.2f} s, at most {max(sqlite):.2f}"
         )
     shutil.rmtree(disk)
-    return _row(
+    return table_row(
         f"start after a power cut, {ENTRIES:,} entries in the log{what}, a torn tail, the log not in the page cache",
         "≤ 2 s",
         f"{Started.median(found)} (median of {len(found)}); at most {slowest}",
@@ -181,7 +183,7 @@ def _pack_row(site: Site, usual: float) -> dict[str, Any]:
     packed_twelve, _ = alone.bench("evidence_work", "pack", str(twelve.folder))
     of_twelve = _pack_bytes(twelve) / packed_twelve["entries"]
     own = {site: told["bytes"] for site, told in ((1, packed), (12, packed_twelve))}
-    return _row(
+    return table_row(
         f"bytes on disk per entry in packs of {PACK_ENTRIES:,}, checkpoints and hashes in them",
         "less than the entries' own bytes",
         f"one-point entries of {own[1]:.0f} bytes {one:.1f} (in segments {raw:.0f} in batches of 64, {usual:.0f} at "
@@ -197,7 +199,7 @@ def _packed_rows(site: Site, vkey: str, disk: Path) -> list[dict[str, Any]]:
     return [
         _verify_row(site, vkey, "a checkpoint each 256, packed"),
         _start_row(site, disk, ", packed"),
-        _row(
+        table_row(
             f"proof of one entry of {ENTRIES:,}, packed: made under the newest checkpoint",
             "≤ 50 ms",
             _shown(made),

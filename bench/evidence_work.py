@@ -23,6 +23,7 @@ from drivers.keys.file import open_file_key
 from gateway.log.files import SegmentFiles
 from gateway.log.note import parse_checkpoint
 from gateway.log.pack import PACK_ENTRIES
+from gateway.log.packs import Packs
 from gateway.log.proof import verify_proof, write_proof
 from gateway.log.reader import note_size
 from gateway.log.scan import load, segment_name, segment_starts
@@ -180,7 +181,7 @@ def pack(folder: Path) -> dict[str, Any]:
     """Packs all that the gateway would pack, pack by pack, and removes what is then in packs."""
     directory = Site(folder).directory
     view = LogView(directory)
-    signed, end = note_size(view.newest_checkpoint or b""), PACK_ENTRIES
+    signed, end = note_size(view.newest_checkpoint or b""), Packs(directory).end_seq + PACK_ENTRIES
     own = statistics.fmean(map(len, view.entries(view.size - _SAMPLE)))
     while end < signed:
         seal(directory, end)

@@ -47,13 +47,16 @@ BATCHES = Schedule(commit=64, checkpoint=256)
 
 
 class Readings:
-    """Moments and bodies of readings, without an end; of one point, or of the twelve of ``tests.served.TWELVE``."""
+    """Moments and bodies of readings, without an end; of one point, or of the twelve of ``tests.served.TWELVE``.
 
-    def __init__(self, definitions: list[int], points: int = 1, seed: int = 3) -> None:
-        self._random = random.Random(seed)
+    They begin behind so many *polls*.
+    """
+
+    def __init__(self, definitions: list[int], points: int = 1, *, polls: int = 0) -> None:
+        self._random = random.Random(polls)
         self._load = _Load if points > 1 else _Counter
         self._meters = [(definition, self._load(self._random)) for definition in definitions]
-        self._polls = 0
+        self._polls = polls
 
     def __iter__(self) -> Iterator[tuple[Moment, list[Any]]]:
         bits = self._random.getrandbits
@@ -145,7 +148,7 @@ class Appender:
         found = (decode(data) for data in self.log.read(0, 64))
         definitions = [entry for entry in found if entry.kind is Kind.DEFINITION]
         points = len(description(definitions[0].body).points)
-        self._readings = iter(Readings([entry.seq for entry in definitions], points))
+        self._readings = iter(Readings([entry.seq for entry in definitions], points, polls=self.log.size // METERS))
 
     def fill(self, size: int, schedule: Schedule, after_commit: Callable[[int], None] = lambda _size: None) -> None:
         """Appends readings until the log has *size* entries; all are durable, and signed as *schedule* has it."""
