@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test setup bench lab lab-days check clean peers
+.PHONY: run test setup bench bench-year lab lab-days check clean peers
 
 setup: $(VENV)/.ready
 
@@ -38,6 +38,10 @@ lab-days: setup peers
 
 bench: setup peers
 	@$(BIN)/python -m bench
+
+# A year of ten meters, written, packed and verified: half an hour of one core. It writes docs/bench-year.md.
+bench-year: setup peers
+	@$(BIN)/python -m bench.year
 
 clean:
 	rm -rf $(VENV) .peers build dist .pytest_cache .mypy_cache .ruff_cache

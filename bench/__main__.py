@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-MODULES = ("log", "bus", "delivery", "gateway")
+MODULES = ("log", "device", "evidence", "bus", "delivery", "gateway")
 RESULTS = Path(__file__).with_name("results.md")
 
 
@@ -24,14 +24,15 @@ def main(names: list[str]) -> int:
         print(f"bench {name} …", file=sys.stderr, flush=True)
         for row in importlib.import_module(f"bench.{name}").rows():
             rows.append(row)
-            print(_line(row), flush=True)
+            print(line(row), flush=True)
     if not names:
         RESULTS.write_text(_document(rows))
         print(f"written to {RESULTS}", file=sys.stderr)
     return 0
 
 
-def _line(row: dict[str, Any]) -> str:
+def line(row: dict[str, Any]) -> str:
+    """A row of the table."""
     met = "yes" if row["met"] else "NO"
     return f"| {row['figure']} | {row['goal']} | {row['measured']} | {row['comparison']} | {met} |"
 
@@ -47,7 +48,7 @@ def _document(rows: list[dict[str, Any]]) -> str:
         "| figure | goal | measured | comparison in the same run | met |",
         "| --- | --- | --- | --- | --- |",
     ]
-    return "\n".join([*head, *map(_line, rows)]) + "\n"
+    return "\n".join([*head, *map(line, rows)]) + "\n"
 
 
 if __name__ == "__main__":

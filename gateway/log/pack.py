@@ -112,8 +112,8 @@ def encode_chunk(entries: Sequence[bytes]) -> bytes:
     return zlib.compress(b"".join(parts), _LEVEL)
 
 
-def decode_chunk(data: bytes, value: bytes) -> list[bytes]:
-    """The entries of a chunk whose hash is *value*. Raises MalformedError for anything else."""
+def decode_chunk(data: bytes, value: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The entries of a chunk whose hash is *value*, and their leaf hashes. Raises MalformedError for anything else."""
     body = _inflated(data, _MAX_CHUNK, "chunk")
     entries, leaves, at = list[bytes](), list[bytes](), HASH_SIZE
     prev = body[:HASH_SIZE]
@@ -129,7 +129,7 @@ def decode_chunk(data: bytes, value: bytes) -> list[bytes]:
         leaves.append(prev)
     if at != len(body) or complete_root(leaves) != value:
         raise MalformedError("a chunk whose entries do not have the hash that the pack states")
-    return entries
+    return entries, leaves
 
 
 class PackWriter:
@@ -189,6 +189,10 @@ class Pack:
 
     def entries(self, number: int) -> list[bytes]:
         """The 256 entries of a chunk that was not pruned. Raises TamperError when they are not what they were."""
+        return self.chunk(number)[0]
+
+    def chunk(self, number: int) -> tuple[list[bytes], list[bytes]]:
+        """The same, and their leaf hashes, which lead to the hash that the footer states."""
         with _Named(self.path, self.footer.first_seq + number * CHUNK):
             return decode_chunk(self.raw_chunk(number), self.footer.chunks[number][1])
 

@@ -16,7 +16,9 @@ def check_pack(pack: Pack, walk: Walk, roots: dict[int, list[Standing]]) -> None
     walk.before(footer.note, start, pack.path.name)
     for number, (length, value) in enumerate(footer.chunks):
         if length:
-            walk.grow(walk.entries(pack.entries(number)), roots)
+            entries, leaves = pack.chunk(number)
+            walk.entries(entries, leaves)
+            walk.grow_run(leaves, value, roots)
         else:
             walk.skip(value, roots)
 

@@ -121,13 +121,14 @@ class Walk:
         except MalformedError as error:
             raise TamperError(f"entry 0: {error}", seq=0) from error
 
-    def entries(self, batch: Iterable[bytes]) -> list[bytes]:
-        """Checks entries that follow; returns their leaf hashes. The tree does not grow yet."""
-        seq, prev, leaves = self.tree.size, self.prev, []
+    def entries(self, batch: Iterable[bytes], known: Iterable[bytes] = ()) -> list[bytes]:
+        """Checks entries that follow; returns their leaf hashes, which may be *known*. The tree does not grow yet."""
+        seq, prev, leaves = self.tree.size, self.prev, list[bytes]()
+        hashes = iter(known)
         recovery, manifest, key = int(Kind.RECOVERY), int(Kind.MANIFEST), int(Kind.KEY)
         for data in batch:
             if prev is not None and is_plain_reading(data, seq, prev):
-                prev = leaf_hash(data)
+                prev = next(hashes, None) or leaf_hash(data)
                 leaves.append(prev)
                 seq += 1
                 continue
@@ -145,7 +146,7 @@ class Walk:
                 self.manifests.append((body[0], body[1]))
             elif kind == key:
                 self._statement(body, seq)
-            prev = leaf_hash(data)
+            prev = next(hashes, None) or leaf_hash(data)
             leaves.append(prev)
             seq += 1
         self.prev = prev
@@ -174,6 +175,15 @@ class Walk:
                     raise wrong_root(standing.checkpoint, self.signed_size)
                 self.signed_size = max(self.signed_size, size if trusted else 0)
         self.tree.extend(leaves[done:])
+
+    def grow_run(self, leaves: list[bytes], value: bytes, roots: dict[int, list[Standing]]) -> None:
+        """As ``grow``, of 256 leaves whose root *value* is known; twice as fast where no checkpoint lies within."""
+        start = self.tree.size
+        if any(start < size < start + RUN for size in roots):
+            self.grow(leaves, roots)
+        else:
+            self.grow([], roots)
+            self.tree.append_run(value)
 
     def skip(self, value: bytes, roots: dict[int, list[Standing]]) -> None:
         """Adds a run of 256 entries that is not there by the hash over it; ``require_manifests`` judges later.
