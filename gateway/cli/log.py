@@ -32,6 +32,7 @@ from gateway.errors import (
 from gateway.fields.reader import FieldReader
 from gateway.log.entry import decode
 from gateway.log.note import parse_checkpoint
+from gateway.log.proving import present
 from gateway.log.signer_state import last_signed
 from gateway.log.tile_reader import is_tile_directory, read_note, surplus
 from gateway.log.tiles import write_tiles
@@ -100,7 +101,9 @@ def _show(args: argparse.Namespace, app: App) -> int:
         raise ConfigError(f"--from {start}: the log ends with entry {view.size - 1}")
     reveal = FieldReader.of_log(view.directory, view.origin).body
     while True:
-        for data in view.entries(start, stop):
+        for seq, data in present(view, start, view.size if stop is None else min(stop, view.size)):
+            if seq > start:
+                print(f"entries {start} to {seq - 1} were pruned", file=sys.stderr)
             entry = decode(data)
             if args.json:
                 text = json.dumps(entry_object(entry, view.meter, reveal))

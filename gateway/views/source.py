@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.errors import MalformedError
+from gateway.errors import MalformedError, PrunedError
 from gateway.log.entry import Entry, Kind, decode, points_of
 from gateway.log.tree import leaf_hash
 from gateway.log.view import LogView
@@ -98,7 +98,7 @@ class Source:
                 yield self._reading(entry)
 
     def _decoded(self, kinds: frozenset[int]) -> Iterator[Entry]:
-        for data in self.view.entries(self.selection.start, self.selection.stop):
+        for data in self._stored():
             kind = data[_KIND_AT] if len(data) > _KIND_AT else -1
             if kind not in kinds:
                 what = "concealed" if kind == CONCEALED else "unknown to this version"
@@ -107,6 +107,19 @@ class Source:
             entry = decode(data)
             if self.selection.holds(entry):
                 yield entry
+
+    def _stored(self) -> Iterator[bytes]:
+        start, stop = self.selection.start, self.selection.stop
+        while True:
+            try:
+                for data in self.view.entries(start, stop):
+                    yield data
+                    start += 1
+            except PrunedError as error:
+                self.skipped["entries that were pruned"] += error.next_seq - start
+                start = error.next_seq
+            else:
+                return
 
     def _is_of_meter(self, entry: Entry) -> bool:
         if entry.kind is not Kind.READING:
