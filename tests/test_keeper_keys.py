@@ -19,7 +19,7 @@ from gateway.log.scan import load, segment_name
 from gateway.log.signer_state import GuardedSigner
 from gateway.log.verify import INTACT, Demands, verify_segments
 from gateway.log.vkey import VerifierKey
-from gateway.signing import LOG_KEY, Purpose, Signer
+from gateway.signing import Purpose, Signer, may_sign
 from tests.log_dir import BOOT_ID, ORIGIN, SEGMENT, HandClock
 from tests.log_keys import Ed25519Signer
 
