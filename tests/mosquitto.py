@@ -74,6 +74,8 @@ class Broker:
         self.folder = folder
         self.port = free_port()
         self.lines: list[str] = []
+        #: How many lines there were when the running process began.
+        self.started = 0
         self._news = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
@@ -101,13 +103,13 @@ class Broker:
     def start(self) -> None:
         """Starts it and waits until it listens."""
         assert self._process is None, "already running"
-        seen = len(self.lines)
+        self.started = len(self.lines)
         # -v: each connection and packet is a line, for wait_line.
         command = [need("mosquitto"), "-v", "-c", str(self._config)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self._reader = threading.Thread(target=self._read_lines, args=(self._process,), daemon=True)
         self._reader.start()
-        self.wait_line(r"mosquitto version \S+ running", after=seen)
+        self.wait_line(r"mosquitto version \S+ running", after=self.started)
 
     def stop(self) -> None:
         """Ends it cleanly: sessions and retained messages are saved."""

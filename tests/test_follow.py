@@ -57,6 +57,35 @@ def test_large_holes_are_asked_for_piece_by_piece() -> None:
     assert clock.now_s < 101
 
 
+def test_a_request_that_the_connection_took_with_it_does_not_count() -> None:
+    """It is made again 0.5 s after the next connection is there, and only what had its 5 s was a try."""
+    clock, missing = Hands(), Missing(from_seq=5, to_seq=50)
+    asker, asked = Asker(clock), []
+    for step in range(100):
+        if step in {8, 16, 24, 32}:
+            asker.renew()
+        if asker.next(missing) is not None:
+            asked.append(clock.now_s - 100)
+        clock.now_s += 0.25
+        assert asker.gave_up == (clock.now_s > 123.5), clock.now_s
+    assert asked == [0.5, 2.5, 4.5, 6.5, 8.5, 13.5, 18.5]
+
+
+def test_whoever_gave_up_tries_once_more_on_the_next_connection() -> None:
+    """A gateway that was away may be back with it: a minute is not waited for."""
+    clock, missing = Hands(), Missing(from_seq=5, to_seq=50)
+    asker = Asker(clock)
+    while not asker.gave_up:
+        asker.next(missing)
+        clock.now_s += 0.25
+    asker.renew()
+    clock.now_s += 0.5
+    assert asker.next(missing) == Request(from_seq=5, to_seq=50)
+    clock.now_s += 5
+    assert asker.next(missing) is None
+    assert asker.gave_up
+
+
 def test_progress_resets_the_patience() -> None:
     """As long as something comes, nothing is asked twice."""
     clock = Hands()
@@ -76,20 +105,25 @@ class ScriptedFeed:
 
     def __init__(self, clock: Hands, batches: Sequence[Sequence[Delivery]], *, can_ask: bool = False) -> None:
         self.reached, self.can_ask, self.trouble = True, can_ask, ""
+        self.connection = 1 if can_ask else 0
         self.asked: list[Request] = []
         self.answers: dict[int, list[Delivery]] = {}
         self.acknowledged: list[Delivery] = []
+        #: What ``connection`` becomes with each of the next batches.
+        self.connections: list[int] = []
         self._clock, self._batches, self._closed = clock, [list(batch) for batch in batches], False
 
     def take(self, timeout_s: float) -> list[Delivery]:
         assert not self._closed
         self._clock.now_s += timeout_s
+        self.connection = self.connections.pop(0) if self.connections else self.connection
         return self._batches.pop(0) if self._batches else []
 
     def done(self, deliveries: Sequence[Delivery]) -> None:
         self.acknowledged += deliveries
 
     def ask(self, request: Request) -> None:
+        assert self.connection
         self.asked.append(request)
         self._batches.insert(0, self.answers.get(request.from_seq, []))
 
@@ -135,15 +169,51 @@ def test_a_hole_that_asking_fills_is_no_finding(log: HonestLog) -> None:
     follower = Follower(Receiver(keys=[log.vkey]), feed, lines, clock)
     assert follower.run(until_size=30, timeout_s=60) == EXIT_OK
     assert lines.said == ["0-9", "10-29"]
-    assert feed.asked == [Request(from_seq=10, to_seq=30)]
+    assert feed.asked == [Request(from_seq=10, to_seq=20)]
     assert follower.findings == 0
+
+
+def test_what_came_behind_a_hole_need_not_come_again(log: HonestLog) -> None:
+    """Messages go on coming faster than answers: filling the hole is enough, and all of them count from then on."""
+    clock, lines = Hands(), Lines()
+    live = [[entries(log.message(seq, seq + 1))] for seq in range(20, 60)]
+    late = [entries(log.message(10, 20, 20), What.ANSWER)]
+    feed = ScriptedFeed(clock, [[entries(log.message(0, 10))], *live[:5], late, *live[5:]], can_ask=True)
+    follower = Follower(Receiver(keys=[log.vkey]), feed, lines, clock)
+    assert follower.run(timeout_s=60) == EXIT_OK
+    assert feed.asked == [Request(from_seq=10, to_seq=20)]
+    assert lines.said == ["0-9", "10-19", *(f"{seq}-{seq}" for seq in range(20, 60))]
+
+
+@pytest.mark.parametrize("connections", [[1] * 6 + [0] * 100 + [2], [0] * 100 + [1] * 6 + [2]])
+def test_a_broken_connection_is_no_gap(log: HonestLog, connections: list[int]) -> None:
+    """A hole that was asked for when it broke, or seen before it was there, is asked for on the next one."""
+    clock, lines = Hands(), Lines()
+    feed = ScriptedFeed(clock, [[entries(log.message(0, 10))], [entries(log.message(20, 30))]], can_ask=True)
+    # Twenty seconds without any connection.
+    feed.connections = connections
+    follower = Follower(Receiver(keys=[log.vkey]), feed, lines, clock)
+    assert follower.run(timeout_s=22.5) == EXIT_NO
+    assert feed.asked == [Request(from_seq=10, to_seq=20)] * 2
+    assert lines.said == ["0-9", "gap 10"], "that nothing came is told at the end only"
+
+
+def test_a_forgery_behind_a_hole_is_seen_when_the_hole_is_filled(log: HonestLog) -> None:
+    """It could not be judged before; it is not stored, and what is true is asked for."""
+    clock, lines = Hands(), Lines()
+    forged = log.branch(10, "forged").grow(30)
+    feed = ScriptedFeed(clock, [[entries(log.message(0, 10, 10))], [entries(forged.message(20, 30))]], can_ask=True)
+    feed.answers[10] = [entries(log.message(10, 20), What.ANSWER), entries(log.message(20, 40, 40), What.ANSWER)]
+    follower = Follower(Receiver(keys=[log.vkey]), feed, lines, clock)
+    assert follower.run(until_size=40, timeout_s=60) == EXIT_TAMPER
+    assert lines.said == ["0-9", "10-19", "fork 19", "20-39"]
 
 
 def test_a_hole_that_asking_does_not_fill_is_a_gap(log: HonestLog) -> None:
     """Three tries, then the finding and exit code 1."""
     code, lines, feed = follow(log, [[entries(log.message(0, 10))], [entries(log.message(20, 30))]], can_ask=True)
     assert (code, lines.said) == (EXIT_NO, ["0-9", "gap 10"])
-    assert feed.asked[:3] == [Request(from_seq=10, to_seq=30)] * 3
+    assert feed.asked[:3] == [Request(from_seq=10, to_seq=20)] * 3
 
 
 def test_without_anyone_to_ask_a_hole_is_a_gap_at_once(log: HonestLog) -> None:

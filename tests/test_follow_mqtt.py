@@ -141,6 +141,39 @@ async def test_a_killed_broker_is_found_again(broker: Broker, log: HonestLog) ->
     assert set(far.findings) <= {"duplicate"}
 
 
+async def test_a_broker_killed_while_a_request_is_open_leaves_no_gap(broker: Broker, log: HonestLog) -> None:
+    """Nobody answers the first request, and the broker takes it with it; the next connection brings the answer."""
+    with follow(broker, log, "--until-size", 700, "--timeout", 60) as far:
+        await asyncio.to_thread(subscribed, broker)
+        async with gateway(broker, log, shows=100) as sink:
+            await deliver(sink, log, 0, 500)
+            await asyncio.to_thread(far.verified, 500)
+        behind = log.message(600, 700, 700)
+        await asyncio.to_thread(publish.single, f"{TOPIC}/entries", behind, 1, hostname="127.0.0.1", port=broker.port)
+        await asyncio.to_thread(broker.wait_line, rf"Received PUBLISH from follow-.*{TOPIC}/request")
+        broker.kill()
+        await asyncio.to_thread(far.noticed, "the connection ended")
+        broker.start()
+        async with gateway(broker, log, shows=100):
+            assert await asyncio.to_thread(far.end) == 0, far
+    assert far.findings == []
+
+
+async def test_a_hole_in_a_kept_session_is_no_gap(broker: Broker, log: HonestLog, tmp_path: Path) -> None:
+    """The broker sends what it kept before it says that requests are allowed."""
+    store = tmp_path / "store"
+    async with gateway(broker, log, shows=100) as sink:
+        with follow(broker, log, "--store", store) as far:
+            await asyncio.to_thread(subscribed, broker)
+            await deliver(sink, log, 0, 500)
+            await asyncio.to_thread(far.verified, 500)
+        await deliver(sink, log, 600, SIZE, 100)
+        with follow(broker, log, "--store", store, "--until-size", SIZE, "--timeout", 30) as far:
+            assert await asyncio.to_thread(far.end) == 0, far
+    assert set(far.findings) <= {"duplicate"}, far
+    check_store(store, log, SIZE)
+
+
 @pytest.mark.parametrize("refusal", ["connack", "close"])
 async def test_an_old_broker_gets_mqtt_3_1_1(broker: Broker, log: HonestLog, refusal: str) -> None:
     """Whether it refuses version 5 in words or by hanging up."""

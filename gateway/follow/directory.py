@@ -28,6 +28,7 @@ class DirectoryFeed:
     """Reads the channel in *folder*. *size* gives the entries held: those need not come again at the start."""
 
     can_ask = False
+    connection = 0
 
     def __init__(self, folder: Path, size: Callable[[], int]) -> None:
         self.reached = False

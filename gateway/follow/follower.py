@@ -3,7 +3,10 @@
 A feed (``gateway/follow/mqtt.py``, ``gateway/follow/directory.py``) brings deliveries, the receiver judges them, a
 report tells people or programs. Where entries are missing and the feed can ask for them, the gap is reported only if
 asking does not help: three times without any progress, 5 s each. It is asked again when something new is missing, and
-every minute.
+every minute. What comes behind a hole meanwhile is kept (``gateway/follow/held.py``).
+
+A connection that breaks takes the request with it: that try does not count, nothing is given up while there is no
+connection, and 0.5 s after the next one is made it is asked again.
 
 The exit code: 4 when a finding is evidence of tampering; 1 when the size waited for was not reached, entries of a
 reported gap are still missing, or a policy's witnesses have not said enough; 3 when the channel was never reached; 130
@@ -19,6 +22,7 @@ from typing import Protocol
 
 from gateway.channel import MAX_REQUEST, Request
 from gateway.errors import EXIT_INTERRUPTED, EXIT_NO, EXIT_OK, EXIT_TAMPER, UnavailableError
+from gateway.follow.held import Held
 from gateway.follow.witness_watch import WitnessWatch
 from gateway.receiver.receiver import Receiver
 from gateway.receiver.run import Accepted, Finding, Missing, Outcome
@@ -58,8 +62,10 @@ class Feed(Protocol):
 
     #: Whether the channel was there at any time.
     reached: bool
-    #: Whether missing entries can be asked for now.
+    #: Whether missing entries can be asked for, if not now then when there is a connection again.
     can_ask: bool
+    #: The connection that a request goes out on: another number after each break; 0 while there is none.
+    connection: int
     #: What is wrong now, in words; empty while all is well.
     trouble: str
 
@@ -129,6 +135,12 @@ class Asker:
                 return None
         return self._ask(missing, now_s)
 
+    def renew(self) -> None:
+        """The connection is another one: what was asked on the last is not answered any more."""
+        self._asked, self._since_s = None, self._clock()
+        # Whoever did not answer before may be there now; one more try shows it.
+        self._tries = min(self._tries, _TRIES - 1)
+
     def _ask(self, missing: Missing, now_s: float) -> Request:
         to_seq = min(missing.to_seq, missing.from_seq + MAX_REQUEST)
         self._asked, self._since_s = Request(from_seq=missing.from_seq, to_seq=to_seq), now_s
@@ -151,7 +163,7 @@ class Follower:
         #: Set from a signal handler: the exit code to end with.
         self.stop: int | None = None
         self._receiver, self._feed, self._report, self._clock = receiver, feed, report, clock
-        self._asker = Asker(clock)
+        self._asker, self._held, self._connection = Asker(clock), Held(), 0
         self._watch = watch
         self._gaps: list[Finding] = []
         self._gap_end = 0
@@ -203,11 +215,19 @@ class Follower:
             return []
         if delivery.what in (What.CHECKPOINT, What.COSIGNED):
             return self._receiver.accept_checkpoint(delivery.data)
-        outcomes = self._receiver.accept(delivery.data)
-        if delivery.what is What.ANSWER:
-            # We asked for it, so its coming twice is no finding.
-            return [item for item in outcomes if isinstance(item, Accepted) or item.kind != "duplicate"]
+        # What we asked for is no finding when it comes twice.
+        outcomes = self._accept(delivery.data, asked=delivery.what is What.ANSWER)
+        while (data := self._held.take(self._receiver.size)) is not None:
+            # It was judged, and told of, when it came.
+            outcomes += self._accept(data, asked=True)
         return outcomes
+
+    def _accept(self, data: bytes, *, asked: bool) -> list[Outcome]:
+        outcomes = self._receiver.accept(data)
+        for item in outcomes:
+            if isinstance(item, Accepted) and not item.anchored:
+                self._held.keep(item.from_seq, data)
+        return [item for item in outcomes if not asked or isinstance(item, Accepted) or item.kind != "duplicate"]
 
     def _tell(self, outcome: Outcome) -> None:
         if isinstance(outcome, Accepted):
@@ -226,8 +246,13 @@ class Follower:
         self._report.finding(finding)
 
     def _ask_missing(self) -> None:
-        missing = self._receiver.missing
-        request = self._asker.next(missing) if self._feed.can_ask else None
+        missing, connection = self._receiver.missing, self._feed.connection
+        if connection != self._connection:
+            self._connection = connection
+            self._asker.renew()
+        if missing is not None and missing.from_seq == self._receiver.size:
+            missing = self._held.narrow(missing)
+        request = self._asker.next(missing) if connection and self._feed.can_ask else None
         if request is not None:
             self._feed.ask(request)
         if missing is None and self._gaps:

@@ -59,7 +59,7 @@ class MqttFeed:
     """A ``gateway.follow.Feed``. Its thread connects, and connects again, until ``close``."""
 
     def __init__(self, settings: MqttSettings) -> None:
-        self.reached = self.can_ask = False
+        self.reached, self.can_ask, self.connection = False, True, 0
         self.trouble = f"{settings.label}: it has not answered yet"
         self._settings = settings
         self._keep_session = settings.client_id is not None
@@ -78,6 +78,7 @@ class MqttFeed:
         self._final: str | None = None
         self._client: Client | None = None
         self._refused = self._purge = False
+        self._connections = 0
         self._thread = threading.Thread(target=self._work, name="follow mqtt", daemon=True)
         self._thread.start()
 
@@ -108,7 +109,7 @@ class MqttFeed:
     def ask(self, request: Request) -> None:
         """Publishes a request; the answers come on our reply topic."""
         client = self._client
-        if client is None or not self.can_ask:
+        if client is None or not (self.connection and self.can_ask):
             return
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.ResponseTopic = self._reply
@@ -127,7 +128,7 @@ class MqttFeed:
         failures = 0
         while not self._closing.is_set() and self._final is None:
             welcome = self._session()
-            self.can_ask, self._client = False, None
+            self.connection, self._client = 0, None
             failures = 0 if welcome else failures + 1
             longest = min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2 ** min(failures, 16))
             self._closing.wait(random.uniform(longest / 2, longest))  # noqa: S311  (a pause is no secret)
@@ -137,6 +138,8 @@ class MqttFeed:
         client: Client | None = None
         try:
             self._refused = False
+            # A kept session brings messages before the SUBACK, which may say otherwise.
+            self.can_ask = self._modern
             client = self._client = self._make_client()
             self._connect(client)
             while not client.over and client.loop(1.0) is MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -212,6 +215,9 @@ class MqttFeed:
             return
         self.reached, self.trouble = True, ""
         self.can_ask = self._modern and len(reasons) > 3 and not reasons[3].is_failure
+        # Last: it says that the rest is true.
+        self._connections += 1
+        self.connection = self._connections
 
     def _on_message(self, client: mqtt.Client, _: Any, message: mqtt.MQTTMessage) -> None:
         what = self._whats.get(message.topic)
