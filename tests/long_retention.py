@@ -124,6 +124,9 @@ class Board:
                 except LogUnavailable:
                     self._refused += 1
             self.log.commit()
+            with contextlib.suppress(LogUnavailable):
+                # The disk is full; the next commit asks again, as the writer's does.
+                self.log.prepare()
             if self.clock.ms // 60_000 != before_ms // 60_000:
                 self._sign()
             if self.clock.ms // 900_000 != before_ms // 900_000:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.config.model import RetainConfig
-from tests.long_retention import Life, live
+from tests.long_retention import METERS, Life, live
 from tests.small_disks import KB, ext4
 
 RULE = RetainConfig(days=4, days_min=2, free_mb=1, archive=None, fields_days=4)
@@ -22,4 +22,5 @@ def test_a_small_partition_keeps_its_days_and_outlives_a_full_disk(tmp_path: Pat
     assert 2 <= full.kept_days < 4
     assert full.free_bytes < 1 << 20
     assert after.entries > full.entries
-    assert after.refused == full.refused
+    # The commit that finds room is behind the readings of its own group.
+    assert after.refused - full.refused <= METERS
