@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from gateway.errors import TamperError
-from gateway.log.entry import Kind
+from gateway.log.entry import Entry, Kind
 from gateway.log.key_history import KeyHistory
 from gateway.log.key_statement import Rotation
 from gateway.log.log_keys import history_of
@@ -30,33 +30,44 @@ _Ids = frozenset[tuple[str, bytes]]
 _KIND_AT = 2
 
 
+def rotations(view: LogView) -> tuple[bytes, ...]:
+    """The statements that link the log's keys, in order; none where the newest checkpoint shows no change of them.
+
+    Raises as ``rotation_history``.
+    """
+    note = view.newest_checkpoint
+    if note is None or _signers(view.origin, note) <= _ids(_genesis(view)):
+        return ()
+    return tuple(said.note for said in rotation_history(view).statements if isinstance(said, Rotation))
+
+
 def rotation_history(view: LogView) -> KeyHistory:
     """The keys that the log's first entry names, and what followed them as far as the newest checkpoint covers it.
 
-    Revocations are not looked for. Raises TamperError for a statement that does not hold, and where there is no first
-    entry.
+    It looks at every header, so a newest checkpoint by a key that was followed does not hide the others. Revocations
+    are not looked for. Raises TamperError for a statement that does not hold, and where there is no first entry.
     """
     return history_of(view.origin, _told(view))
 
 
-def rotations(view: LogView) -> tuple[bytes, ...]:
-    """The statements that link the log's keys, in order; none where they never changed."""
-    return tuple(said.note for said in rotation_history(view).statements if isinstance(said, Rotation))
-
-
 def _told(view: LogView) -> Iterator[tuple[int, bytes]]:
     """(seq, entry) of the first entry and of the key entries up to the newest checkpoint."""
+    first = _genesis(view)
+    yield 0, first.data
+    for (start, before), (stop, behind) in pairwise([(0, _ids(first)), *_changes(view)]):
+        if before != behind:
+            yield from ((seq, data) for seq, data in present(view, start, stop) if data[_KIND_AT] == Kind.KEY)
+
+
+def _genesis(view: LogView) -> Entry:
     first = view.entry(0)
     if first is None or first.kind is not Kind.GENESIS:
         raise TamperError(f"the log {view.origin} does not begin with a genesis entry", seq=0)
-    yield 0, first.data
-    named: _Ids = frozenset((key.name, key.key_id) for key in map(VerifierKey.parse, first.body[4]))
-    note = view.newest_checkpoint
-    if note is None or _signers(view.origin, note) <= named:
-        return
-    for (start, before), (stop, behind) in pairwise([(0, named), *_changes(view)]):
-        if before != behind:
-            yield from ((seq, data) for seq, data in present(view, start, stop) if data[_KIND_AT] == Kind.KEY)
+    return first
+
+
+def _ids(genesis: Entry) -> _Ids:
+    return frozenset((key.name, key.key_id) for key in map(VerifierKey.parse, genesis.body[4]))
 
 
 def _changes(view: LogView) -> Iterator[tuple[int, _Ids]]:
