@@ -173,7 +173,6 @@ def read_evidence(lines):
     entries, hashes = {}, []
     for line in lines:
         kind, *words = line.split(" ")
-        require(kind not in ("field", "rotation"), f"it has {kind} lines, which only `meter-gateway verify` checks")
         if kind == "entry" and len(words) == 2 and not hashes and number(words[0]) > max(entries, default=-1):
             entries[number(words[0])] = unbase64(words[1])
         else:
@@ -186,6 +185,8 @@ def check(path, vkeys):
     """What a tlog-proof or an evidence file shows, line by line, if it proves it."""
     head, _, note = path.read_bytes().partition(b"\n\n")
     header, *lines = head.decode("ascii").split("\n")
+    for kind in {line.split(" ")[0] for line in lines} & {"field", "rotation"}:
+        raise ValueError(f"it has {kind} lines, which only `meter-gateway verify` checks")
     log, size, root = open_checkpoint(note, vkeys)
     require(header in ("c2sp.org/tlog-proof@v1", "meter-gateway/evidence@v1"), "neither a tlog-proof nor evidence")
     entries, hashes = read_evidence(lines) if header[0] == "m" else read_proof(lines, size)

@@ -41,6 +41,7 @@ def check_directory(folder, vkeys, known):
     log, size, root = open_checkpoint((folder / "checkpoint").read_bytes(), vkeys)
     known_log, known_size, known_root = open_checkpoint(known.read_bytes(), vkeys) if known else (log, 0, b"")
     require(known_log == log and known_size <= size, "the known checkpoint is of more entries, or another log")
+    require(not (folder / "minimum-index").exists(), "a pruned log, which only `meter-gateway log verify` checks")
     leaves, readings = [], 0
     for first in range(0, size, 256):
         bundle, at, items = tile_path(folder, "entries", first // 256, min(256, size - first)).read_bytes(), 0, []

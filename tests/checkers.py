@@ -22,7 +22,22 @@ from types import ModuleType
 from gateway.cli.main import run
 from gateway.log.vkey import pem
 from tests.mutation.golden import KEYS, ORIGIN
-from tests.mutation.mutant import AICS, EVIDENCE, EXPORT, GO, OPENSSL, OTS, PROOF, PYMERKLE, SIGNIFY, Mutant
+from tests.mutation.mutant import (
+    AICS,
+    DIRECTORIES,
+    DISCLOSURE,
+    EVIDENCE,
+    EXPORT,
+    GO,
+    OPENSSL,
+    OTS,
+    PROOF,
+    PRUNED,
+    PYMERKLE,
+    ROTATED,
+    SIGNIFY,
+    Mutant,
+)
 from tests.parts import ROOT, missing, need, need_peer
 
 FOREIGN = ROOT / "tests" / "foreign"
@@ -43,13 +58,13 @@ def place(mutants: Iterable[Mutant], folder: Path) -> Placed:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             (target / name).write_bytes(data)
         target.with_suffix(".known").write_bytes(mutant.known)
-        placed.append((mutant, target if mutant.form == EXPORT else target / mutant.form))
+        placed.append((mutant, target if mutant.form in DIRECTORIES else target / mutant.form))
     return placed
 
 
 def kept(mutant: Mutant, path: Path) -> Path:
     """The file with the checkpoint that the verifier of a placed export kept."""
-    assert mutant.form == EXPORT
+    assert mutant.form in DIRECTORIES
     return path.with_suffix(".known")
 
 
@@ -63,7 +78,7 @@ def by_gateway(placed: Placed) -> set[str]:
     refused = set()
     for mutant, path in placed:
         command = ["verify", str(path), *keys]
-        if mutant.form == EXPORT:
+        if mutant.form in DIRECTORIES:
             command = ["log", "verify", str(path), *keys, "--known", str(kept(mutant, path))]
         refused |= {label(mutant)} if _refuses(lambda command=command: run(command), label(mutant)) else set()
     return refused
@@ -83,7 +98,7 @@ def _by_module(module: ModuleType, placed: Placed) -> set[str]:
     keys = [word for key in KEYS for word in ("--vkey", key.text)]
     refused = set()
     for mutant, path in placed:
-        known = ["--known", str(kept(mutant, path))] if mutant.form == EXPORT else []
+        known = ["--known", str(kept(mutant, path))] if mutant.form in DIRECTORIES else []
         command = [str(path), *keys, *known]
         refused |= {label(mutant)} if _refuses(lambda command=command: module.main(command), label(mutant)) else set()
     return refused
@@ -209,7 +224,7 @@ def run_peers(jobs: Sequence[dict[str, object]]) -> list[str]:
 
 #: Name to the forms that it reads, and how it is asked.
 OURS: dict[str, tuple[frozenset[str], Callable[[Placed], set[str]]]] = {
-    "the gateway": (frozenset({EXPORT, PROOF, EVIDENCE}), by_gateway),
+    "the gateway": (frozenset({EXPORT, PROOF, EVIDENCE, DISCLOSURE, ROTATED, PRUNED}), by_gateway),
     "docs/verify.py": (frozenset({PROOF, EVIDENCE}), by_stranger),
     "docs/verify_log.py": (frozenset({EXPORT}), by_log_stranger),
 }
