@@ -167,14 +167,28 @@ def place_words(seqs: Sequence[int]) -> str:
 
 
 def proves(
-    origin: str, size: int, seqs: Sequence[int], signers: Sequence[str], *, discloses: bool = False
+    origin: str,
+    size: int,
+    seqs: Sequence[int],
+    signers: Sequence[str],
+    *,
+    linked: bool = False,
+    discloses: bool = False,
 ) -> list[str]:
-    """What a good proof says, one sentence each; *discloses* if it shows fields of concealed readings."""
+    """What a good proof says, one sentence each.
+
+    *linked* if a signer is not a key that the verifier gave; *discloses* if it shows fields of concealed readings.
+    """
     said = [
         f"What is shown is {place_words(seqs)} of the log {origin}, byte for byte as recorded; counting begins at 0.",
         f"Nothing in it was changed, moved or put in after the log was signed with {size} entries.",
         f"That state of the log was signed with {'the keys' if len(signers) > 1 else 'the key'} {', '.join(signers)}.",
     ]
+    if linked:
+        said.append(
+            "The log's key was changed, and that is not the key you gave: statements signed by each key and the next "
+            "one link them."
+        )
     if discloses:
         said.append(
             "The fields shown of a concealed reading are those that it was recorded with, each under its own name: "

@@ -107,6 +107,21 @@ def test_a_disclosure_goes_to_standard_output_when_no_file_is_named(
     assert all(str(shown.points["import_total"].value) == str(seq / 10) for seq, shown in result.disclosed.items())
 
 
+def test_a_meters_window_holds_its_concealed_readings(config: Path) -> None:
+    """That they are there is proved, with their definition; no field is shown."""
+    station, target = ConcealingStation(config.parent / "state"), config.parent / "e"
+    station.start()
+    station.conceal(10)
+    station.log.commit()
+    station.sign()
+    assert run(["--config", str(config), "log", "prove", "--meter", "flat-3", "-o", str(target)]) == 0
+    result = verify_evidence(target.read_bytes(), [KEY], ORIGIN)
+    concealed = [entry.seq for entry in result.entries if entry.kind is Kind.CONCEALED]
+    assert concealed == list(range(station.log.size - 10, station.log.size))
+    assert list(result.meters) == [station.definition]
+    assert result.disclosed == {}
+
+
 @pytest.mark.usefixtures("station")
 def test_a_gateway_that_does_not_get_round_to_it_leaves_the_request_standing(
     config: Path, capsys: pytest.CaptureFixture[str]

@@ -99,7 +99,7 @@ def test_rotations_are_found_in_packs_and_where_the_rest_was_pruned(tmp_path: Pa
 
 @pytest.mark.parametrize("checkpoint", ["newest", "first"])
 def test_whoever_holds_any_key_of_the_chain_can_check_evidence(
-    station: RotatingStation, tmp_path: Path, checkpoint: str
+    station: RotatingStation, tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Forwards to the newest checkpoint, backwards to the first one; without the statements only the signer's own."""
     target = tmp_path / "e"
@@ -110,7 +110,9 @@ def test_whoever_holds_any_key_of_the_chain_can_check_evidence(
     assert parse_evidence(data).rotations == statements(station)
     for key in station.keys:
         assert verify_evidence(data, [key], ORIGIN).signed_by == (signer,)
+        capsys.readouterr()
         assert run(["verify", str(target), "--vkey", key.text]) == 0
+        assert ("that is not the key you gave" in capsys.readouterr().out) == (key != signer)
     parts = parse_evidence(data)
     bare = write_evidence(type(parts)(entries=parts.entries, hashes=parts.hashes, note=parts.note))
     for key in station.keys:

@@ -38,6 +38,8 @@ class Proved:
     meters: Mapping[int, MeterDescription]
     checkpoint: Checkpoint
     signed_by: Sequence[VerifierKey]
+    #: Whether statements had to link one of them to the keys that the verifier gave.
+    linked: bool
     #: What is shown of concealed readings, by their seq.
     disclosed: Mapping[int, Disclosed] = field(default_factory=dict)
 
@@ -101,7 +103,14 @@ def _entry_object(entry: Entry, proved: Proved) -> dict[str, Any]:
 def _proves(proved: Proved) -> list[str]:
     signers = [f"{key.name} (key id {key.key_id.hex()})" for key in proved.signed_by]
     checkpoint = proved.checkpoint
-    return proves(checkpoint.origin, checkpoint.size, proved.shown, signers, discloses=bool(proved.disclosed))
+    return proves(
+        checkpoint.origin,
+        checkpoint.size,
+        proved.shown,
+        signers,
+        linked=proved.linked,
+        discloses=bool(proved.disclosed),
+    )
 
 
 def proved_lines(proved: Proved) -> list[str]:

@@ -126,6 +126,7 @@ def _verified(args: argparse.Namespace, trusted: Trust, statements: Sequence[byt
         meters=result.meters,
         checkpoint=result.checkpoint,
         signed_by=result.signed_by,
+        linked=not set(result.signed_by).issubset(trusted.keys),
         disclosed=result.disclosed,
     )
 
@@ -150,6 +151,7 @@ def _verified_proof(args: argparse.Namespace, data: bytes, trusted: Trust, state
         meters=_meters(args, entry, result, trusted, statements),
         checkpoint=result.checkpoint,
         signed_by=result.signed_by,
+        linked=not set(result.signed_by).issubset(trusted.keys),
     )
 
 
