@@ -14,11 +14,16 @@ from gateway.log.evidence import parse_evidence, verify_evidence, write_evidence
 from gateway.log.key_chain import rotation_history, rotations
 from gateway.log.note import checkpoint_text, sign_note
 from gateway.log.scan import load
+from gateway.log.tree import Frontier, leaf_hash
 from gateway.log.view import LogView
 from gateway.views.evidence import keys_of, newest_checkpoint
+from tests.honest_log import MemoryKey
 from tests.log_damage import patch
 from tests.log_dir import ORIGIN
+from tests.log_forge import write_log
 from tests.log_keys import Ed25519Signer, log_key
+from tests.mutation.forgeries import chained, with_items
+from tests.rotated import FIRST, SECOND, RotatedLog
 from tests.rotating_dir import RotatingStation
 from tests.test_seal import PACK, pack_all, prune_oldest
 
@@ -167,3 +172,24 @@ def test_views_stand_on_checkpoints_of_the_successor_and_of_nobody_else(station:
         station.log.commit()
         with pytest.raises(TamperError):
             newest_checkpoint(LogView(station.directory))
+
+
+def test_the_rotations_of_a_log_whose_first_entry_names_no_key_are_found(tmp_path: Path) -> None:
+    """Its key store was away when it began; a log of that kind without a rotation has none to give."""
+    for rotated in (True, False):
+        log = RotatedLog().grow(60)
+        if rotated:
+            log.rotate(SECOND)
+        log.grow(120)
+        unnamed = with_items(log.entries[0], {9: lambda body: [*body[:4], [], *body[5:]]})
+        entries = chained([unnamed, *log.entries[1:]])
+        notes = {50: signed_by(entries[:50], FIRST), 100: signed_by(entries[:100], log.key_at(100))}
+        write_log(tmp_path / str(rotated), entries, notes, ORIGIN)
+        assert rotations(LogView(tmp_path / str(rotated))) == tuple(log.statements)
+        assert len(log.statements) == rotated
+
+
+def signed_by(entries: list[bytes], key: MemoryKey) -> bytes:
+    tree = Frontier()
+    tree.extend(map(leaf_hash, entries))
+    return sign_note(checkpoint_text(ORIGIN, tree.size, tree.root()), ORIGIN, key)
