@@ -8,11 +8,15 @@ counter began), E the tariff. Codes of other media, and rare ones, are left unex
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from gateway.log.entry import Entry, Kind, points_of
 from gateway.reading import MeterDescription, Moment, PointReading, PointSpec, Status
 from gateway.show import Lookup, entry_line, printable, rfc3339
+
+if TYPE_CHECKING:
+    from gateway.log.disclosure import Disclosed
 
 _OBIS = re.compile(r"1-[0-9]{1,3}:([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
 #: Value group C: what it is as a power (D = 7), and as an energy (D = 8).
@@ -81,23 +85,59 @@ def time_words(moment: Moment) -> str:
     return f"{rfc3339(moment.wall_ms)} (quality {moment.quality}: {_QUALITIES.get(moment.quality, 'unknown')}{error})"
 
 
-def entry_words(entry: Entry, lookup: Lookup) -> list[str]:
-    """An entry in several lines; what is not a reading is one."""
-    if entry.kind is not Kind.READING:
+def entry_words(entry: Entry, lookup: Lookup, disclosed: Disclosed | None = None) -> list[str]:
+    """An entry in several lines; what is not a reading is one. Of a concealed reading, what is *disclosed* is shown."""
+    if entry.kind not in (Kind.READING, Kind.CONCEALED):
         return [entry_line(entry, lookup)]
     meter = lookup(entry.body[0])
     what = f"reading of meter {meter.name}" if meter else f"reading of the meter that entry {entry.body[0]} spells out"
-    lines = [f"entry {entry.seq}: {what}", f"  time: {time_words(entry.moment)}"]
-    if entry.body[1]:
-        lines.append(f"  the meter's own clock: {rfc3339(entry.body[1][0])}")
-    lines += [f"  {line}" for line in _point_lines(points_of(entry.body), meter)]
-    return [printable(line) for line in lines]
+    concealed = entry.kind is Kind.CONCEALED
+    lines = [f"entry {entry.seq}: {'concealed ' * concealed}{what}", f"  time: {time_words(entry.moment)}"]
+    said = _concealed_lines(entry, meter, disclosed) if concealed else _open_lines(entry, meter)
+    return [printable(line) for line in [*lines, *(f"  {line}" for line in said)]]
 
 
-def _point_lines(points: Sequence[PointReading], meter: MeterDescription | None) -> Iterable[str]:
+def _open_lines(entry: Entry, meter: MeterDescription | None) -> Iterator[str]:
     specs = dict(enumerate(meter.points)) if meter else {}
-    for index, point in enumerate(points):
+    yield from _clock_line(entry.body[1])
+    for index, point in enumerate(points_of(entry.body)):
         yield _point_words(index, specs.get(index), point)
+
+
+def _concealed_lines(entry: Entry, meter: MeterDescription | None, disclosed: Disclosed | None) -> Iterator[str]:
+    if meter is None or disclosed is None:
+        yield f"none of its {entry.body[1]} fields is shown"
+        return
+    yield from _clock_line([] if disclosed.meter_ms is None else [disclosed.meter_ms])
+    for index, spec in enumerate(meter.points):
+        if spec.name in disclosed.points:
+            yield _point_words(index, spec, disclosed.points[spec.name])
+    yield hidden_words(entry, disclosed)
+
+
+def disclosed_text(meter: MeterDescription, disclosed: Disclosed) -> str:
+    """The disclosed points in one line, in the definition's order, and the meter's own clock."""
+    specs = [spec for spec in meter.points if spec.name in disclosed.points]
+    words = [_short(spec, disclosed.points[spec.name]) for spec in specs]
+    return ", ".join([*words, *_clock_line([] if disclosed.meter_ms is None else [disclosed.meter_ms])])
+
+
+def _short(spec: PointSpec, point: PointReading) -> str:
+    value = "" if point.value is None else f"{point.value} {spec.unit}".rstrip()
+    status = f"({point.status.text})" if point.status in _STATUSES else ""
+    return " ".join(filter(None, (spec.name, value, status)))
+
+
+def hidden_words(entry: Entry, disclosed: Disclosed) -> str:
+    """How much of a concealed reading stays hidden."""
+    count = entry.body[1]
+    verb = "stays" if disclosed.hidden == 1 else "stay"
+    return f"{disclosed.hidden} of its {count} fields {verb} hidden" if disclosed.hidden else "no field stays hidden"
+
+
+def _clock_line(meter_ms: Sequence[int]) -> Iterator[str]:
+    for ms in meter_ms:
+        yield f"the meter's own clock: {rfc3339(ms)}"
 
 
 def _point_words(index: int, spec: PointSpec | None, point: PointReading) -> str:
@@ -126,18 +166,39 @@ def place_words(seqs: Sequence[int]) -> str:
     return f"{len(seqs)} entries between {seqs[0]} and {seqs[-1]}"
 
 
-def proves(origin: str, size: int, seqs: Sequence[int], signers: Sequence[str]) -> list[str]:
-    """What a good proof says, one sentence each."""
+def proves(
+    origin: str,
+    size: int,
+    seqs: Sequence[int],
+    signers: Sequence[str],
+    *,
+    linked: bool = False,
+    discloses: bool = False,
+) -> list[str]:
+    """What a good proof says, one sentence each.
+
+    *linked* if a signer is not a key that the verifier gave; *discloses* if it shows fields of concealed readings.
+    """
     said = [
         f"What is shown is {place_words(seqs)} of the log {origin}, byte for byte as recorded; counting begins at 0.",
         f"Nothing in it was changed, moved or put in after the log was signed with {size} entries.",
         f"That state of the log was signed with {'the keys' if len(signers) > 1 else 'the key'} {', '.join(signers)}.",
     ]
+    if linked:
+        said.append(
+            "The log's key was changed, and that is not the key you gave: statements signed by each key and the next "
+            "one link them."
+        )
+    if discloses:
+        said.append(
+            "The fields shown of a concealed reading are those that it was recorded with, each under its own name: "
+            "they lead to the root in its entry, and no other values would."
+        )
     return [printable(line) for line in said]
 
 
-def does_not_prove(seqs: Sequence[int]) -> list[str]:
-    """What even a good proof leaves open, one sentence each."""
+def does_not_prove(seqs: Sequence[int], *, hides: bool = False) -> list[str]:
+    """What even a good proof leaves open, one sentence each; *hides* if it holds concealed readings not all shown."""
     said = [
         (
             "Not that it is true: if the meter, the wire to it or the gateway itself was wrong or tampered with, a "
@@ -155,4 +216,9 @@ def does_not_prove(seqs: Sequence[int]) -> list[str]:
     ]
     if seqs[-1] - seqs[0] + 1 != len(seqs):
         said.append("Not that it is complete: the log has other entries between those shown, and they are not here.")
+    if hides:
+        said.append(
+            "Not what the hidden fields say: of them there is nothing here but hashes that tell nothing. Whoever keeps "
+            "the fields can show them later, and only as they were recorded; once they are erased, nobody can."
+        )
     return said

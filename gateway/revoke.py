@@ -22,6 +22,7 @@ from gateway.log.key_entry import append_revocation
 from gateway.log.key_history import KeyHistory
 from gateway.log.log import SHUTDOWN, Declared, open_log, shut_down
 from gateway.log.log_keys import history_of
+from gateway.log.proving import present
 from gateway.log.signer_state import GuardedSigner, last_signed
 from gateway.log.view import LogView, find_log
 from gateway.log.vkey import VerifierKey
@@ -74,7 +75,7 @@ def _look(config: Config) -> KeyHistory:
     stopped = last is not None and last.kind is Kind.EVENT and last.body[0] == SHUTDOWN
     if not stopped or last_signed(config.state_dir / "signer.state", view.origin) > view.size:
         raise ConfigError(f"{config.state_dir}: the gateway was not stopped cleanly; start it, stop it, and try again")
-    return history_of(view.origin, view.entries())
+    return history_of(view.origin, present(view, 0, view.size))
 
 
 def _end_of(request: Request, history: KeyHistory) -> int:

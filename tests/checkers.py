@@ -1,4 +1,4 @@
-"""Verdicts of many verifiers on mutants: ours, ``docs/verify.py``, and those that nobody here wrote.
+"""Verdicts of many verifiers on mutants: ours, those of ``docs``, and those that nobody here wrote.
 
 ``OURS`` and ``VERIFIERS`` are the tables of them. Each is given mutants and returns which of them it refuses. A foreign
 one that is missing here is a loud skip.
@@ -12,6 +12,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,12 +22,28 @@ from types import ModuleType
 from gateway.cli.main import run
 from gateway.log.vkey import pem
 from tests.mutation.golden import KEYS, ORIGIN
-from tests.mutation.mutant import AICS, EVIDENCE, EXPORT, GO, OPENSSL, OTS, PROOF, PYMERKLE, SIGNIFY, Mutant
+from tests.mutation.mutant import (
+    AICS,
+    DIRECTORIES,
+    DISCLOSURE,
+    EVIDENCE,
+    EXPORT,
+    GO,
+    OPENSSL,
+    OTS,
+    PROOF,
+    PRUNED,
+    PYMERKLE,
+    ROTATED,
+    SIGNIFY,
+    Mutant,
+)
 from tests.parts import ROOT, missing, need, need_peer
 
 FOREIGN = ROOT / "tests" / "foreign"
 GO_MODULES = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog")
-_ACCEPTED, _REFUSED = 0, (2, 4)
+#: Ours say 2 or 4, the strangers 1.
+_ACCEPTED, _REFUSED = 0, (1, 2, 4)
 
 #: The files of mutants on disk: a directory per mutant, beside it the checkpoint that its verifier kept.
 Placed = list[tuple[Mutant, Path]]
@@ -41,13 +58,13 @@ def place(mutants: Iterable[Mutant], folder: Path) -> Placed:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             (target / name).write_bytes(data)
         target.with_suffix(".known").write_bytes(mutant.known)
-        placed.append((mutant, target if mutant.form == EXPORT else target / mutant.form))
+        placed.append((mutant, target if mutant.form in DIRECTORIES else target / mutant.form))
     return placed
 
 
 def kept(mutant: Mutant, path: Path) -> Path:
     """The file with the checkpoint that the verifier of a placed export kept."""
-    assert mutant.form == EXPORT
+    assert mutant.form in DIRECTORIES
     return path.with_suffix(".known")
 
 
@@ -61,7 +78,7 @@ def by_gateway(placed: Placed) -> set[str]:
     refused = set()
     for mutant, path in placed:
         command = ["verify", str(path), *keys]
-        if mutant.form == EXPORT:
+        if mutant.form in DIRECTORIES:
             command = ["log", "verify", str(path), *keys, "--known", str(kept(mutant, path))]
         refused |= {label(mutant)} if _refuses(lambda command=command: run(command), label(mutant)) else set()
     return refused
@@ -69,21 +86,42 @@ def by_gateway(placed: Placed) -> set[str]:
 
 def by_stranger(placed: Placed) -> set[str]:
     """``docs/verify.py``."""
+    return _by_module(stranger(), placed)
+
+
+def by_log_stranger(placed: Placed) -> set[str]:
+    """``docs/verify_log.py``."""
+    return _by_module(stranger_of_logs(), placed)
+
+
+def _by_module(module: ModuleType, placed: Placed) -> set[str]:
     keys = [word for key in KEYS for word in ("--vkey", key.text)]
     refused = set()
     for mutant, path in placed:
-        known = ["--known", str(kept(mutant, path))] if mutant.form == EXPORT else []
+        known = ["--known", str(kept(mutant, path))] if mutant.form in DIRECTORIES else []
         command = [str(path), *keys, *known]
-        refused |= (
-            {label(mutant)} if _refuses(lambda command=command: stranger().main(command), label(mutant)) else set()
-        )
+        refused |= {label(mutant)} if _refuses(lambda command=command: module.main(command), label(mutant)) else set()
     return refused
 
 
 @cache
 def stranger() -> ModuleType:
     """``docs/verify.py`` as a module."""
-    spec = importlib.util.spec_from_file_location("verify_alone", ROOT / "docs" / "verify.py")
+    return _module("verify")
+
+
+@cache
+def stranger_of_logs() -> ModuleType:
+    """``docs/verify_log.py`` as a module; it finds the other one beside it when it is run."""
+    sys.modules["verify"] = stranger()
+    try:
+        return _module("verify_log")
+    finally:
+        del sys.modules["verify"]
+
+
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -184,10 +222,11 @@ def run_peers(jobs: Sequence[dict[str, object]]) -> list[str]:
     return list(json.loads(done.stdout))
 
 
-#: Name to the forms that it reads, and how it is asked. Evidence files are the newest form: docs/verify.py reads them.
+#: Name to the forms that it reads, and how it is asked.
 OURS: dict[str, tuple[frozenset[str], Callable[[Placed], set[str]]]] = {
-    "the gateway": (frozenset({EXPORT, PROOF}), by_gateway),
-    "docs/verify.py": (frozenset({EXPORT, PROOF, EVIDENCE}), by_stranger),
+    "the gateway": (frozenset({EXPORT, PROOF, EVIDENCE, DISCLOSURE, ROTATED, PRUNED}), by_gateway),
+    "docs/verify.py": (frozenset({PROOF, EVIDENCE}), by_stranger),
+    "docs/verify_log.py": (frozenset({EXPORT}), by_log_stranger),
 }
 #: The same for the foreign ones.
 VERIFIERS: dict[str, tuple[frozenset[str], Callable[[Placed], set[str]]]] = {

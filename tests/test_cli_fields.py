@@ -11,9 +11,10 @@ import pytest
 
 from gateway.cli.main import run
 from gateway.fields import requests
-from gateway.log.entry import decode
+from gateway.log.entry import Kind, decode
+from gateway.log.evidence import verify_evidence
 from tests.concealed import ConcealingStation
-from tests.log_dir import ORIGIN
+from tests.log_dir import KEY, ORIGIN
 
 
 @pytest.fixture
@@ -100,7 +101,25 @@ def test_a_disclosure_goes_to_standard_output_when_no_file_is_named(
     """Open readings in the range are passed over."""
     last = station.log.size - 1
     assert run(["--config", str(config), "fields", "disclose", f"0-{last}", "--points", "import_total"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["readings"]) == 10
+    result = verify_evidence(capsys.readouterr().out.encode(), [KEY], ORIGIN)
+    assert list(result.disclosed) == list(range(last - 9, last + 1))
+    assert [entry.kind for entry in result.entries] == [Kind.DEFINITION] + [Kind.CONCEALED] * 10
+    assert all(str(shown.points["import_total"].value) == str(seq / 10) for seq, shown in result.disclosed.items())
+
+
+def test_a_meters_window_holds_its_concealed_readings(config: Path) -> None:
+    """That they are there is proved, with their definition; no field is shown."""
+    station, target = ConcealingStation(config.parent / "state"), config.parent / "e"
+    station.start()
+    station.conceal(10)
+    station.log.commit()
+    station.sign()
+    assert run(["--config", str(config), "log", "prove", "--meter", "flat-3", "-o", str(target)]) == 0
+    result = verify_evidence(target.read_bytes(), [KEY], ORIGIN)
+    concealed = [entry.seq for entry in result.entries if entry.kind is Kind.CONCEALED]
+    assert concealed == list(range(station.log.size - 10, station.log.size))
+    assert list(result.meters) == [station.definition]
+    assert result.disclosed == {}
 
 
 @pytest.mark.usefixtures("station")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from tests.checkers import OURS, VERIFIERS, Placed, label, place, run_peers
 from tests.mutation.corpus import corpus, harmless
 from tests.mutation.golden import KEYS, ORIGIN, golden
-from tests.mutation.mutant import EVIDENCE, PROOF
+from tests.mutation.mutant import DISCLOSURE, EVIDENCE, EXPORT, PROOF, PRUNED, ROTATED
+from tests.mutation.pruned import pruned_known
 from tests.parts import need_peer
 
 
@@ -41,13 +43,17 @@ def test_our_verifiers_refuse_every_mutant_and_no_harmless_change(placed: Placed
 
 def test_every_mutant_differs_from_the_golden_evidence() -> None:
     """A corpus entry that changes nothing would test nothing."""
-    made = golden()
-    same = {"export": made.export, PROOF: {PROOF: made.proof}, EVIDENCE: {EVIDENCE: made.evidence}}
+    kept = {EXPORT: golden().old_note, PRUNED: pruned_known()}
+    good = [(mutant.form, mutant.files) for mutant in harmless()]
     unchanged = {
-        label(mutant) for mutant in corpus() if mutant.files == same[mutant.form] and mutant.known == made.old_note
+        label(mutant)
+        for mutant in corpus()
+        if (mutant.form, mutant.files) in good and mutant.known == kept.get(mutant.form, mutant.known)
     }
     assert unchanged == set()
-    assert len(corpus()) > 600
+    counts = Counter(mutant.form for mutant in corpus())
+    assert counts.keys() == {EXPORT, PROOF, EVIDENCE, DISCLOSURE, ROTATED, PRUNED}
+    assert len(corpus()) > 800, counts
 
 
 def test_the_ots_command_replays_an_entry_up_to_our_root(tmp_path: Path) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.fields.bundle import _parse
 from gateway.fields.files import file_name, file_starts, load
 from gateway.fields.record import decode_record
 from gateway.log.entry import Kind, description
+from gateway.log.evidence import parse_evidence, write_evidence
 from tests.far_side import FarSide
 from tests.libmodbus import LibmodbusServer
 from tests.mosquitto import Broker
@@ -82,18 +83,20 @@ def test_the_board_shows_what_the_meter_said(gateway: RunningGateway) -> None:
 def test_one_total_is_proved_and_the_rest_stays_hidden(gateway: RunningGateway, tmp_path: Path) -> None:
     """The file verifies with the public key only; no salt or byte of another field, and no seed, is in it."""
     size = wait_covered(gateway)
-    file = tmp_path / "total.json"
+    file = tmp_path / "total.evidence"
     done = gateway.cli("fields", "disclose", f"0-{size - 1}", "--points", "import_total", "-o", str(file))
     assert done.returncode == 0, done.stderr
-    proved = objects(cli("fields", "verify", str(file), "--vkey", vkey(gateway), "--json"))
+    (told,) = objects(cli("verify", str(file), "--vkey", vkey(gateway), "--json"))
+    proved = [entry for entry in told["entries"] if entry["kind"] == "concealed"]
     known = {entry["seq"]: entry for entry in shown(gateway) if entry["seq"] < size}
     assert [one["seq"] for one in proved] == list(known)
     for one in proved:
         assert one["points"] == {"import_total": known[one["seq"]]["points"]["import_total"]}
-        assert one["hidden"] == len(VALUES) - 1
+        assert one["hidden_fields"] == len(VALUES) - 1
         assert (one["meter"], one["time"]) == ("flat", known[one["seq"]]["time"])
-    text = cli("fields", "verify", str(file), "--vkey", vkey(gateway)).stdout
-    assert f"import_total {VALUES['import_total'][0]} kWh (ok); {len(VALUES) - 1} fields stay hidden" in text
+    text = cli("verify", str(file), "--vkey", vkey(gateway)).stdout
+    assert f"import_total {VALUES['import_total'][0]} kWh" in text
+    assert f"{len(VALUES) - 1} of its {len(VALUES)} fields stay hidden" in text
     _require_hidden(gateway, file)
     _require_refusals(gateway, file, tmp_path)
 
@@ -102,7 +105,8 @@ def _require_hidden(gateway: RunningGateway, file: Path) -> None:
     """Decodes all base64 of the file, and looks for what must not be there."""
     definitions = [entry for entry in of_kind(gateway.entries(), Kind.DEFINITION) if entry.body[0] == "flat"]
     meter = description(definitions[0].body)
-    disclosures = b"".join(fields for _, fields in _parse(file.read_bytes())[1])
+    evidence = parse_evidence(file.read_bytes())
+    disclosures = b"".join([*evidence.fields.values(), *evidence.hashes])
     directory = gateway.state_dir / "fields" / "epoch-1"
     files = [load(directory / file_name(start)) for start in file_starts(directory)]
     records = [decode_record(data) for contents in files for data in contents.records]
@@ -122,18 +126,15 @@ def _require_hidden(gateway: RunningGateway, file: Path) -> None:
 
 def _require_refusals(gateway: RunningGateway, file: Path, tmp_path: Path) -> None:
     """A changed file is 4, another key is 4, garbage is 2, what does not exist is said."""
-    found = json.loads(file.read_bytes())
-    found["readings"][0]["fields"], found["readings"][1]["fields"] = (
-        found["readings"][1]["fields"],
-        found["readings"][0]["fields"],
-    )
-    changed = tmp_path / "changed.json"
-    changed.write_text(json.dumps(found))
-    key = vkey(gateway)
-    assert cli("fields", "verify", str(changed), "--vkey", key).returncode == 4
-    assert cli("fields", "verify", str(file), "--vkey", key, "--origin", "example.org/other").returncode == 4
+    found = parse_evidence(file.read_bytes())
+    changed, key = tmp_path / "changed.evidence", vkey(gateway)
+    one, two, *_ = found.fields
+    exchanged = {**found.fields, one: found.fields[two], two: found.fields[one]}
+    changed.write_bytes(write_evidence(replace(found, fields=exchanged)))
+    assert cli("verify", str(changed), "--vkey", key).returncode == 4
+    assert cli("verify", str(file), "--vkey", key, "--origin", "example.org/other").returncode == 4
     changed.write_text("{}")
-    done = cli("fields", "verify", str(changed), "--vkey", key, "--json")
+    done = cli("verify", str(changed), "--vkey", key, "--json")
     assert done.returncode == 2
     assert json.loads(done.stdout)["ok"] is False
     for arguments, said in (
@@ -153,7 +154,7 @@ def _require_refusals(gateway: RunningGateway, file: Path, tmp_path: Path) -> No
 def test_an_erasure_leaves_every_proof_about_the_log(gateway: RunningGateway, tmp_path: Path) -> None:
     """Asked of the running gateway: fields gone, an event names them, the log verifies, an old disclosure does too."""
     size = wait_covered(gateway)
-    file = tmp_path / "total.json"
+    file = tmp_path / "total.evidence"
     assert (
         gateway.cli("fields", "disclose", f"0-{size - 1}", "--points", "import_total", "-o", str(file)).returncode == 0
     )
@@ -171,7 +172,7 @@ def test_an_erasure_leaves_every_proof_about_the_log(gateway: RunningGateway, tm
     assert "nothing of it can be shown any more" in done.stderr
     wait_covered(gateway)
     assert any(entry["points"] for entry in shown(gateway))
-    assert cli("fields", "verify", str(file), "--vkey", vkey(gateway)).returncode == 0
+    assert cli("verify", str(file), "--vkey", vkey(gateway)).returncode == 0
     assert gateway.cli("log", "prove", str(before[0])).returncode == 0
     assert gateway.stop() == 0
     assert "fields-erased" in events(gateway.entries())

@@ -1,4 +1,4 @@
-"""docs/verify.py: one file that stands alone, says what it proved, and agrees with the gateway's own verifier."""
+"""docs/verify.py and verify_log.py: they stand alone, say what they proved, and agree with the gateway's verifier."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ import ast
 import base64
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cbor2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import MalformedError
-from gateway.log.entry import parse
 from gateway.log.kinds import HIGHEST, LOWEST, Kind
-from gateway.log.tiles import write_tiles
 from gateway.log.vkey import VerifierKey
 from gateway.reading import Scaled, Status
-from tests.checkers import by_gateway, by_stranger, place, stranger
-from tests.honest_log import HonestLog
+from tests.checkers import place, stranger
 from tests.log_keys import Ed25519Signer, P256Signer
+from tests.mutation.corpus import harmless
 from tests.mutation.forgeries import chained, with_items
 from tests.mutation.golden import (
     DEFINITION,
@@ -37,18 +33,27 @@ from tests.mutation.golden import (
     note_over,
     proof_of,
 )
-from tests.mutation.mutant import EVIDENCE, EXPORT, PROOF, Mutant, flipped
+from tests.mutation.mutant import (
+    DIRECTORIES,
+    DISCLOSURE,
+    EVIDENCE,
+    EXPORT,
+    PROOF,
+    PRUNED,
+    ROTATED,
+    Mutant,
+)
 from tests.parts import ROOT
 
-FILE = ROOT / "docs" / "verify.py"
+FILE, LOG_FILE = ROOT / "docs" / "verify.py", ROOT / "docs" / "verify_log.py"
+LINES, LOG_LINES = 222, 80
 VKEYS = [word for key in KEYS for word in ("--vkey", key.text)]
 UNTIMED = settings(deadline=None)
-REUSED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The file as somebody runs it who has nothing of the gateway."""
-    command = [sys.executable, "-I", str(FILE), *map(str, arguments)]
+def run(*arguments: object, file: Path = FILE) -> subprocess.CompletedProcess[str]:
+    """The file as somebody runs it who has nothing of the gateway: no module is found but those beside it."""
+    command = [sys.executable, "-E", "-s", str(file), *map(str, arguments)]
     return subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
 
 
@@ -65,18 +70,24 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_imports_the_standard_library_and_cryptography_and_nothing_else() -> None:
-    """A court's expert needs no other file."""
-    nodes = list(ast.walk(ast.parse(FILE.read_text())))
+def imported(path: Path) -> set[str]:
+    """What a file imports that is not in the standard library."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
-    foreign = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
-    assert foreign == {"cryptography"}
+    return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
 
 
-def test_it_stays_short_enough_to_be_read() -> None:
+def test_it_imports_the_standard_library_and_cryptography_and_nothing_else() -> None:
+    """A court's expert needs no other file; for a whole log, the one beside it."""
+    assert imported(FILE) == {"cryptography"}
+    assert imported(LOG_FILE) == {"verify"}
+
+
+@pytest.mark.parametrize(("path", "most"), [(FILE, LINES), (LOG_FILE, LOG_LINES)])
+def test_it_stays_short_enough_to_be_read(path: Path, most: int) -> None:
     """A ratchet: this only ever goes down."""
-    assert FILE.read_text().count("\n") <= 285
+    assert path.read_text().count("\n") <= most
 
 
 def test_an_evidence_file_is_shown_in_plain_words(evidence: Path) -> None:
@@ -100,13 +111,13 @@ def test_a_proof_and_a_whole_log_are_proved(evidence: Path) -> None:
     done = run(evidence / PROOF, *VKEYS)
     assert done.returncode == 0, done.stderr
     assert f"point 0 (see entry {DEFINITION}): 230.2" in done.stdout
-    done = run(evidence / EXPORT, *VKEYS, "--known", evidence / "kept")
+    done = run(evidence / EXPORT, *VKEYS, "--known", evidence / "kept", file=LOG_FILE)
     assert done.returncode == 0, done.stderr
     assert f"PROVED: all {SIZE} entries of the log {ORIGIN}" in done.stdout
 
 
-def test_the_exit_code_says_whether_it_was_read_or_refused(evidence: Path, tmp_path: Path) -> None:
-    """4 for other content, 2 for what is no evidence, each with a reason and no traceback."""
+def test_what_is_refused_is_refused_with_a_reason(evidence: Path, tmp_path: Path) -> None:
+    """Other content, another key, what is no evidence: exit code 1, and no traceback; wrong options are 2."""
     entry = base64.b64encode(golden().entries[READING])
     (tmp_path / "other").write_bytes(
         golden().evidence.replace(
@@ -116,34 +127,52 @@ def test_the_exit_code_says_whether_it_was_read_or_refused(evidence: Path, tmp_p
     stranger_key = VerifierKey.of(ORIGIN, Ed25519Signer(9).public_key).text
     (tmp_path / "garbage").write_bytes(bytes(range(256)))
     for code, arguments in (
-        (4, (tmp_path / "other", *VKEYS)),
-        (4, (evidence / PROOF, "--vkey", stranger_key)),
-        (4, (evidence / PROOF, *VKEYS, "--vkey", stranger_key)),
-        (2, (tmp_path / "garbage", *VKEYS)),
-        (2, (tmp_path / "missing", *VKEYS)),
-        (2, (evidence / PROOF, "--vkey", KEYS[0].text[:-1])),
-        (2, (evidence / PROOF, "--vkey", KEYS[0].text.replace("+", "+0", 1))),
-        (2, (evidence / PROOF, "--vkey", "nonsense")),
-        (2, (evidence / PROOF, *VKEYS, "--known", evidence / "kept")),
+        (1, (tmp_path / "other", *VKEYS)),
+        (1, (evidence / PROOF, "--vkey", stranger_key)),
+        (1, (evidence / PROOF, *VKEYS, "--vkey", stranger_key)),
+        (1, (tmp_path / "garbage", *VKEYS)),
+        (1, (tmp_path / "missing", *VKEYS)),
+        (1, (evidence / PROOF, "--vkey", KEYS[0].text[:-1])),
+        (1, (evidence / PROOF, "--vkey", KEYS[0].text.replace("+", "+0", 1))),
+        (1, (evidence / PROOF, "--vkey", "nonsense")),
+        (1, (evidence / EXPORT, *VKEYS)),
         (2, (evidence / PROOF,)),
     ):
         done = run(*arguments)
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
-        assert done.stderr
+        assert code == 2 or done.stderr.startswith("REFUSED: ")
         assert "Traceback" not in done.stderr
         assert "PROVED" not in done.stdout
+    assert run(tmp_path, *VKEYS, file=LOG_FILE).returncode == 1
+    assert run(evidence / EXPORT, *VKEYS, "--known", tmp_path / "missing", file=LOG_FILE).returncode == 1
+
+
+def test_what_they_do_not_check_they_leave_to_the_gateway(tmp_path: Path) -> None:
+    """Field and rotation lines, logs with key entries, pruned logs: refused, with the command that checks them."""
+    forms = (DISCLOSURE, ROTATED, PRUNED)
+    made = [mutant for mutant in harmless() if mutant.form in forms and mutant.name == "as it is"]
+    assert len(made) == 3
+    about_keys = with_items(golden().entries[1], {1: lambda _: 7, 9: lambda _: ["rotation", "x"]})
+    entries = chained([golden().entries[0], about_keys])
+    files = export_of(entries, note_over(entries))
+    made.append(Mutant(name="key entry", form=EXPORT, files=files, seen_by=frozenset()))
+    for mutant, path in place(made, tmp_path):
+        whole = mutant.form in DIRECTORIES
+        done = run(path, *VKEYS, file=LOG_FILE if whole else FILE)
+        assert done.returncode == 1
+        assert f"which only `meter-gateway {'log verify' if whole else 'verify'}` checks" in done.stderr
 
 
 def test_either_kind_of_key_is_enough_where_one_is_asked_for(evidence: Path) -> None:
     """Ed25519 alone, ECDSA P-256 alone."""
     for key in KEYS:
         assert run(evidence / PROOF, "--vkey", key.text).returncode == 0
-    assert run(evidence / PROOF, "--vkey", VerifierKey.of(ORIGIN, P256Signer(9).public_key).text).returncode == 4
+    assert run(evidence / PROOF, "--vkey", VerifierKey.of(ORIGIN, P256Signer(9).public_key).text).returncode == 1
 
 
 def test_a_later_epoch_is_of_the_same_log_and_a_longer_name_is_not(tmp_path: Path) -> None:
     """The same rule as the gateway's."""
-    for name, code in (("/epoch-2", 0), ("/epoch-", 4), ("/epoch-x", 4), ("-other", 4), ("/epoch-2/epoch-3", 4)):
+    for name, code in (("/epoch-2", 0), ("/epoch-", 1), ("/epoch-x", 1), ("-other", 1), ("/epoch-2/epoch-3", 1)):
         note = note_over(golden().entries, ORIGIN + name)
         (tmp_path / "proof").write_bytes(proof_of(golden().entries, READING, note))
         assert stranger().main([str(tmp_path / "proof"), *VKEYS]) == code
@@ -162,7 +191,9 @@ def test_what_a_log_says_cannot_command_the_terminal(tmp_path: Path, capsys: pyt
 
 def test_its_tables_are_those_of_the_gateway() -> None:
     """Kinds, point statuses, clock qualities."""
-    assert {int(kind): kind.text for kind in Kind} == stranger().KINDS
+    assert [kind.text for kind in Kind] == stranger().KINDS
+    assert list(map(int, Kind)) == list(range(len(Kind)))
+    assert {Kind.READING, Kind.CONCEALED} == {stranger().READING, stranger().CONCEALED}
     assert set(stranger().STATUS) == {int(status) for status in Status}
     assert set(stranger().CLOCK) == set("UISR")
 
@@ -189,118 +220,3 @@ def test_its_decoder_reads_what_cbor2_writes(value: Any) -> None:
     """The whole subset, each in its shortest form."""
     data = cbor2.dumps(value)
     assert stranger().cbor(data, 0) == (value, len(data))
-
-
-edits = st.lists(
-    st.tuples(st.sampled_from(["change", "insert", "delete", "double", "cut"]), st.floats(0, 1), st.integers(0, 255)),
-    min_size=1,
-    max_size=3,
-)
-
-
-def edited(data: bytes, changes: list[tuple[str, float, int]]) -> bytes:
-    for what, place_, byte in changes:
-        at = int(place_ * len(data))
-        data = {
-            "change": data[:at] + bytes([byte]) + data[at + 1 :],
-            "insert": data[:at] + bytes([byte]) + data[at:],
-            "delete": data[:at] + data[at + 1 :],
-            "double": data[:at] + data[at : at + byte] + data[at:],
-            "cut": data[:at] + data[at + byte :],
-        }[what]
-    return data
-
-
-@UNTIMED
-@given(st.sampled_from([0, 1, DEFINITION, READING]), edits)
-def test_entries_are_judged_alike(seq: int, changes: list[tuple[str, float, int]]) -> None:
-    """Edited bytes are an entry to both or to none; only the bodies of kinds that it does not show are left unread."""
-    data = edited(golden().entries[seq], changes)
-    try:
-        said, fault = parse(data)[2], ""
-    except MalformedError as error:
-        said, fault = seq, str(error)
-    try:
-        stranger().read_entry(data, said)
-        accepted = True
-    except (ValueError, TypeError, LookupError, ArithmeticError, stranger().Refused):
-        accepted = False
-    assert accepted == (not fault) or "a body that is not" in fault
-
-
-@REUSED
-@given(data=st.data())
-def test_random_changes_are_judged_alike(data: st.DataObject, tmp_path: Path) -> None:
-    """Proofs and exports with a few random edits: the same answer from both, and golden bytes pass."""
-    made = golden()
-    form = data.draw(st.sampled_from([PROOF, EXPORT]))
-    files = {PROOF: made.proof} if form == PROOF else made.export
-    name = data.draw(st.sampled_from(sorted(files)))
-    changed = files | {name: edited(files[name], data.draw(edits))}
-    mutant = Mutant(name="edited", form=form, files=changed, seen_by=frozenset())
-    placed = place([mutant], tmp_path)
-    refused = by_gateway(placed)
-    assert refused == by_stranger(placed)
-    assert bool(refused) or changed == files or name in (PROOF, "checkpoint")
-
-
-@REUSED
-@given(data=st.data())
-def test_random_changes_of_evidence_are_refused(data: st.DataObject, tmp_path: Path) -> None:
-    """Only what nobody signed can be added unseen: lines of unknown keys behind the note."""
-    made = golden()
-    changed = edited(made.evidence, data.draw(edits))
-    mutant = Mutant(name="edited", form=EVIDENCE, files={EVIDENCE: changed}, seen_by=frozenset())
-    signed = made.evidence.rpartition(b"\n\n")[0]
-    assert by_stranger(place([mutant], tmp_path)) or changed.startswith(signed)
-
-
-@REUSED
-@given(st.integers(1, SIZE), st.data())
-def test_any_entries_of_a_log_of_any_size_are_proved(tmp_path: Path, size: int, data: st.DataObject) -> None:
-    """One entry by a tlog-proof, several by an evidence file."""
-    entries = golden().entries[:size]
-    seqs = sorted(data.draw(st.sets(st.integers(0, size - 1), min_size=1, max_size=12)))
-    note = note_over(entries)
-    (tmp_path / "evidence").write_bytes(evidence_of(entries, seqs, note))
-    (tmp_path / "proof").write_bytes(proof_of(entries, seqs[0], note))
-    for name in ("evidence", "proof"):
-        assert stranger().main([str(tmp_path / name), *VKEYS]) == 0
-
-
-@pytest.mark.parametrize("size", [1, 255, 256, 257, 512])
-def test_logs_at_the_borders_of_tiles_are_proved(tmp_path: Path, size: int) -> None:
-    """The same files as the gateway's verifier reads."""
-    entries = golden().entries[:size]
-    mutant = Mutant(
-        name="whole",
-        form=EXPORT,
-        files=export_of(entries, note_over(entries)),
-        seen_by=frozenset(),
-        known=note_over(entries),
-    )
-    placed = place([mutant], tmp_path)
-    assert by_stranger(placed) == by_gateway(placed) == set()
-    older = place([replace(mutant, known=golden().note)], tmp_path / "older")
-    assert by_stranger(older) == by_gateway(older) != set()
-
-
-def test_tiles_far_into_a_large_log_have_the_right_names() -> None:
-    """Groups of three digits, all but the last behind an x."""
-    path = stranger().tile_path
-    assert path(Path(), 0, 1234067, 256) == Path("tile/0/x001/x234/067")
-    assert path(Path(), "entries", 1000, 3) == Path("tile/entries/x001/000.p/3")
-
-
-def test_tiles_of_all_levels_are_read(tmp_path: Path) -> None:
-    """A log with a full tile at level 1 and one at level 2: proved, and refused with one bit of either changed."""
-    honest = HonestLog().grow(65_600)
-    write_tiles(tmp_path, honest.origin, lambda start: honest.entries[start:], honest.note(honest.size))
-    command = [str(tmp_path), "--vkey", honest.vkey.text]
-    assert stranger().main(command) == 0
-    for name in ("tile/1/000", "tile/2/000.p/1"):
-        path = tmp_path / name
-        data = path.read_bytes()
-        path.write_bytes(flipped(data, -1))
-        assert stranger().main(command) == 4
-        path.write_bytes(data)

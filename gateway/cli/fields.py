@@ -1,8 +1,8 @@
 """``fields``: what concealed readings stand for: shown here, disclosed to others one by one, or erased.
 
-A disclosure proves the points that it names, and hides the others: of those it holds only hashes. An erasure leaves
-the log as it is, and every proof about it. What it cannot reach: copies that left this board, and old blocks that
-flash keeps until it needs them.
+A disclosure is an evidence file that ``verify`` checks. It proves the points that it names, and hides the others: of
+those it holds only hashes. An erasure leaves the log as it is, and every proof about it. What it cannot reach: copies
+that left this board, and old blocks that flash keeps until it needs them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,34 +23,32 @@ from gateway.errors import (
     EXIT_NO,
     EXIT_OK,
     ConfigError,
-    MalformedError,
     TamperError,
     UnavailableError,
-    exit_code,
 )
 from gateway.fields import requests
-from gateway.fields.bundle import MAX_BUNDLE, MAX_READINGS, Proved, verify_bundle, write_bundle
 from gateway.fields.erase import erase
 from gateway.fields.files import epoch_directories, files_of
 from gateway.fields.keeper import said
 from gateway.fields.reader import FieldReader
 from gateway.fields.record import Record
+from gateway.log.collecting import checkpoint_for, collect
 from gateway.log.disclosure import disclose
 from gateway.log.entry import Entry, Kind
+from gateway.log.evidence import write_evidence
 from gateway.log.fields import METER_TIME
 from gateway.log.note import parse_checkpoint
-from gateway.log.proof import write_proof
-from gateway.log.tree import HashStore, inclusion_proof
 from gateway.log.view import LogView, find_log
-from gateway.log.vkey import VerifierKey
 from gateway.reading import MeterDescription
 from gateway.registry import suggest
-from gateway.show import entry_line, entry_object, point_object, rfc3339
+from gateway.show import entry_line, entry_object, rfc3339
 
 if TYPE_CHECKING:
     from gateway.app import App
 
 _LOOK_S = 0.2
+#: Read from the sidecar, and held in memory, at once.
+_MAX_READINGS = 10_000
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,12 +68,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--points", required=True, metavar="NAME,…", help=f"points to show; {METER_TIME} is the meter's own clock"
     )
     give.add_argument("-o", dest="output", type=Path, metavar="FILE", help="default: standard output")
-
-    verify = actions.add_parser("verify", help="check what disclose wrote, offline, with only the public key")
-    verify.add_argument("file", type=Path, metavar="FILE")
-    verify.add_argument("--vkey", action="append", required=True, metavar="VKEY", help="key that must have signed")
-    verify.add_argument("--origin", metavar="ORIGIN", help="the log that it must be (default: the key's)")
-    verify.add_argument("--json", action="store_true", help="print one JSON object per reading")
 
     remove = actions.add_parser("erase", help="erase fields of the past; the log and its proofs stay")
     whose = remove.add_mutually_exclusive_group(required=True)
@@ -113,7 +105,7 @@ def _time(text: str) -> int:
 
 def run(args: argparse.Namespace, app: App) -> int:
     """Runs one of the actions."""
-    actions = {"show": _show, "disclose": _disclose, "verify": _verify, "erase": _erase}
+    actions = {"show": _show, "disclose": _disclose, "erase": _erase}
     return actions[args.action](args, app)
 
 
@@ -124,8 +116,8 @@ def _view(args: argparse.Namespace, app: App) -> LogView:
 def _concealed(view: LogView, seqs: range) -> list[tuple[Entry, MeterDescription, Record | str]]:
     """The concealed entries in a range, and their records. Raises ConfigError where there are none."""
     reader, found = FieldReader.of_log(view.directory, view.origin), []
-    if len(seqs) > MAX_READINGS:
-        raise ConfigError(f"{len(seqs)} entries: take at most {MAX_READINGS} at once")
+    if len(seqs) > _MAX_READINGS:
+        raise ConfigError(f"{len(seqs)} entries: take at most {_MAX_READINGS} at once")
     for seq in seqs:
         entry = view.entry(seq)
         if entry is None:
@@ -158,19 +150,17 @@ def _disclose(args: argparse.Namespace, app: App) -> int:
     view = _view(args, app)
     note = view.newest_checkpoint
     size = parse_checkpoint(note).size if note else 0
-    if note is None or args.seqs[-1] >= size:
+    if args.seqs[-1] >= size:
         raise UnavailableError(
             f"entry {args.seqs[-1]} cannot be proved yet: the newest checkpoint covers those below {size}"
         )
-    found = _concealed(view, args.seqs)
-    disclosures = [_disclosure(entry, meter, record, args.points.split(",")) for entry, meter, record in found]
-    with Progress("proving", size) as progress:
-        prove = _prover(view, size, note, progress)
-        definitions = [prove(seq) for seq in sorted({entry.body[0] for entry, _, _ in found})]
-        readings = [(prove(entry.seq), fields) for (entry, _, _), fields in zip(found, disclosures, strict=True)]
-    data = write_bundle(definitions, readings)
+    found, wanted = _concealed(view, args.seqs), args.points.split(",")
+    fields = {entry.seq: _disclosure(entry, meter, record, wanted) for entry, meter, record in found}
+    checkpoint = checkpoint_for(view, args.seqs[-1])
+    with Progress("proving", checkpoint.size) as progress:
+        data = write_evidence(collect(view, list(fields), checkpoint, fields, progress))
     if args.output is None:
-        sys.stdout.write(data.decode() + "\n")
+        sys.stdout.write(data.decode())
     else:
         args.output.write_bytes(data)
         print(f"{args.output}: {args.points} of {len(found)} readings; all other fields stay hidden", file=sys.stderr)
@@ -185,64 +175,6 @@ def _disclosure(entry: Entry, meter: MeterDescription, record: Record | str, wan
         if name not in names:
             raise ConfigError(f"entry {entry.seq}: {meter.name} has no point {name!r}{suggest(name, names)}")
     return disclose(entry.seq, record.fields(meter), [names.index(name) for name in wanted])
-
-
-def _prover(view: LogView, size: int, note: bytes, progress: Progress) -> Callable[[int], bytes]:
-    tree = HashStore()
-    for done, leaf in enumerate(view.leaves()):
-        if done == size:
-            break
-        tree.append(leaf)
-        if done % 1024 == 0:
-            progress(done)
-
-    def prove(seq: int) -> bytes:
-        return write_proof(seq, next(view.entries(seq, seq + 1)), inclusion_proof(tree.node, seq, size), note)
-
-    return prove
-
-
-def _verify(args: argparse.Namespace, _app: App) -> int:
-    keys = [VerifierKey.parse(text) for text in args.vkey]
-    try:
-        with args.file.open("rb") as file:
-            data = file.read(MAX_BUNDLE + 1)
-    except OSError as error:
-        raise ConfigError(f"{args.file}: cannot be read ({error.strerror})") from error
-    try:
-        found = verify_bundle(data, keys, args.origin)
-    except (MalformedError, TamperError) as error:
-        if not args.json:
-            raise
-        print(json.dumps({"ok": False, "reason": str(error), "seq": getattr(error, "seq", None)}))
-        return exit_code(error)
-    for proved in found:
-        print(json.dumps(_proved_object(proved)) if args.json else _proved_line(proved))
-    return EXIT_OK
-
-
-def _proved_object(proved: Proved) -> dict[str, Any]:
-    shown = proved.disclosed
-    specs = [spec for spec in proved.meter.points if spec.name in shown.points]
-    return {
-        "ok": True,
-        "origin": proved.origin,
-        "seq": proved.entry.seq,
-        "meter": proved.meter.name,
-        "time": rfc3339(proved.entry.moment.wall_ms),
-        "quality": proved.entry.moment.quality,
-        "points": {spec.name: point_object(spec, shown.points[spec.name]) for spec in specs},
-        "meter_time": None if shown.meter_ms is None else rfc3339(shown.meter_ms),
-        "hidden": shown.hidden,
-    }
-
-
-def _proved_line(proved: Proved) -> str:
-    shown = _proved_object(proved)
-    words = [f"{name} {point['value']} {point['unit']} ({point['status']})" for name, point in shown["points"].items()]
-    words += [f"{METER_TIME} {shown['meter_time']}"] if shown["meter_time"] else []
-    place = f"proved: entry {shown['seq']} of {shown['origin']}, {shown['time']} {shown['quality']}"
-    return f"{place}, {shown['meter']}: {', '.join(words)}; {shown['hidden']} fields stay hidden"
 
 
 def _erase(args: argparse.Namespace, app: App) -> int:

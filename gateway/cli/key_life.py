@@ -20,6 +20,7 @@ from gateway.errors import EXIT_OK, ConfigError, GatewayError, MalformedError
 from gateway.log.key_history import KeyHistory
 from gateway.log.key_statement import action_of
 from gateway.log.log_keys import history_of, signed_first
+from gateway.log.proving import present
 from gateway.log.view import LogView, find_log
 from gateway.log.vkey import VerifierKey
 from gateway.show import printable
@@ -57,7 +58,7 @@ def _number(text: str) -> int:
 
 def _history(args: argparse.Namespace, app: App) -> int:
     view = LogView(find_log(args.directory or app.load(Path(args.config)).state_dir))
-    history = history_of(view.origin, view.entries())
+    history = history_of(view.origin, present(view, 0, view.size))
     if args.statements:
         sys.stdout.write("".join(statement.note.decode() for statement in history.statements))
     elif args.json:

@@ -1,8 +1,9 @@
 """``log prove``: one entry, a range, or what a meter said in a window of time, as a file for somebody else.
 
 ``log prove SEQ`` writes a C2SP tlog-proof of that entry. ``--from`` and ``--to`` (both included) and a window write one
-evidence file, as does ``--evidence`` for one entry: it holds the entries, the definitions of their meters, the hashes
-and the checkpoint, and needs nothing else but the public key. Both are checked before they are written.
+evidence file, as does ``--evidence`` for one entry: it holds the entries, the definitions of their meters, the hashes,
+the checkpoint and, where the log's key changed, the statements that link one key to the next. It needs nothing else
+but the public key. Both are checked before they are written.
 
 A window is by the wall time of the readings, which is the gateway's own claim: from ``--since`` on, up to but not
 including ``--until``. A time is RFC 3339 with its offset, such as 2026-03-01T14:30:00+01:00, or a date, which is
@@ -33,11 +34,12 @@ from gateway.cli.progress import Progress
 from gateway.cli.view import entry_number, log_directory
 from gateway.cli.window import Window, moment, window_of
 from gateway.errors import EXIT_NO, EXIT_OK, ConfigError, UnavailableError
-from gateway.log.evidence import MAX_ENTRIES, Evidence, write_evidence
-from gateway.log.note import Checkpoint, parse_checkpoint
+from gateway.log.collecting import checkpoint_for, collect
+from gateway.log.evidence import MAX_ENTRIES, write_evidence
+from gateway.log.note import parse_checkpoint
 from gateway.log.proof import write_proof
 from gateway.log.proving import audit_path, node_sources, present, proving_hashes
-from gateway.log.selecting import Found, find_readings, with_definitions
+from gateway.log.selecting import Found, find_readings
 from gateway.log.times import FILE, WallTimes
 from gateway.log.view import LogView
 
@@ -184,14 +186,6 @@ def _require_signed(chosen: list[int], job: _Job) -> None:
     )
 
 
-def _checkpoint(which: str, last: int, job: _Job) -> Checkpoint:
-    note = job.view.first_checkpoint(last) if which == _FIRST else job.view.newest_cosigned()
-    newest = parse_checkpoint(job.view.newest_checkpoint or b"")
-    found = parse_checkpoint(note) if note else newest
-    # One that a witness saw is a little older, and worth more.
-    return found if found.size > last else newest
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Report:
     """What was written."""
@@ -205,23 +199,20 @@ class _Report:
 def _proof(seq: int, which: str, job: _Job) -> tuple[bytes, _Report]:
     # From the run of 256 on that it is in: the hashes beside it come from its neighbours, which then stand ready.
     *_, entry = job.view.entries(seq - seq % _RUN, seq + 1)
-    checkpoint = _checkpoint(which, seq, job)
-    hashes = _hashes({seq: entry}, checkpoint, job)
+    checkpoint = checkpoint_for(job.view, seq, first=which == _FIRST)
+    with Progress("proving", checkpoint.size) as progress:
+        hashes = proving_hashes(node_sources(job.view, progress), {seq: entry}, checkpoint)
     data = write_proof(seq, entry, audit_path(hashes, seq, checkpoint.size), checkpoint.note)
     return data, _Report(form="tlog-proof", entries=1, hashes=len(hashes), size=checkpoint.size)
 
 
 def _evidence(chosen: list[int], which: str, job: _Job) -> tuple[bytes, _Report]:
-    entries = with_definitions(job.view, chosen)
-    checkpoint = _checkpoint(which, chosen[-1], job)
-    hashes = _hashes(entries, checkpoint, job)
-    data = write_evidence(Evidence(entries=entries, hashes=tuple(hashes), note=checkpoint.note))
-    return data, _Report(form="evidence", entries=len(entries), hashes=len(hashes), size=checkpoint.size)
-
-
-def _hashes(entries: dict[int, bytes], checkpoint: Checkpoint, job: _Job) -> list[bytes]:
+    checkpoint = checkpoint_for(job.view, chosen[-1], first=which == _FIRST)
     with Progress("proving", checkpoint.size) as progress:
-        return proving_hashes(node_sources(job.view, progress), entries, checkpoint)
+        found = collect(job.view, chosen, checkpoint, {}, progress)
+    return write_evidence(found), _Report(
+        form="evidence", entries=len(found.entries), hashes=len(found.hashes), size=checkpoint.size
+    )
 
 
 def _write(args: argparse.Namespace, data: bytes, report: _Report) -> int:

@@ -5,7 +5,7 @@
     meter-gateway/evidence@v1
     entry <seq> <base64 of the entry's own bytes>    one or more, seq ascending
     ...
-    field <seq> <base64>                             none or more: disclosed fields of a concealed reading
+    field <seq> <base64 of a disclosure>             none or more, seq ascending: of a concealed reading listed above
     rotation <base64 of a signed note>               none or more: statements about the log's keys
     hash <base64 of a 32-byte hash>                  none or more, in the order of the walk below
     ...
@@ -26,9 +26,12 @@ with *middle* the start plus the largest power of two below the length. So a fil
 inclusion proof, the leftmost first, and what neighbours share is there once: n entries in a row cost about as many
 hashes as one does. The file proves its entries if every hash is used, the root is that of the checkpoint, the
 checkpoint is signed by the keys that the verifier brought along, every entry says that it is where it stands, and
-names the one before it where that is listed too. The definition entry that a reading refers to must be listed: without
-it nobody knows what the numbers mean. A rotation links a
-key to its successor (``gateway.log.key_statement``).
+names the one before it where that is listed too. The definition entry that a reading refers to, concealed or not, must
+be listed: without it nobody knows what the numbers mean.
+
+A disclosure (``gateway.log.disclosure``) shows some fields of a concealed reading; they must lead to the root in its
+entry. A rotation (``gateway.log.key_statement``) links a key to its successor, so that who holds an earlier key of the
+log, or a later one, can check the checkpoint.
 """
 
 from __future__ import annotations
@@ -36,9 +39,10 @@ from __future__ import annotations
 import base64
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.errors import MalformedError, TamperError
+from gateway.log.disclosure import Disclosed, verify_disclosure
 from gateway.log.entry import Entry, Kind, decode, description
 from gateway.log.note import Checkpoint, decode_decimal
 from gateway.log.proof import verified_checkpoint
@@ -52,6 +56,8 @@ MAX_ENTRIES = 100_000
 #: Kinds of lines, in their order, and how many words follow.
 _LINES = {"entry": 2, "field": 2, "rotation": 1, "hash": 1}
 _ORDER = list(_LINES)
+#: The kinds of entries that refer to a definition.
+READINGS = frozenset({Kind.READING, Kind.CONCEALED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +68,9 @@ class Evidence:
     entries: Mapping[int, bytes]
     hashes: tuple[bytes, ...]
     note: bytes
-    #: (seq, bytes) of each field line.
-    fields: tuple[tuple[int, bytes], ...] = ()
+    #: Disclosures of concealed readings by seq, ascending.
+    fields: Mapping[int, bytes] = field(default_factory=dict)
+    #: Signed notes: key statements.
     rotations: tuple[bytes, ...] = ()
 
 
@@ -74,6 +81,8 @@ class EvidenceResult:
     entries: tuple[Entry, ...]
     #: The meters of the readings among them, by the seq of their definition entry.
     meters: Mapping[int, MeterDescription]
+    #: The fields of concealed readings that the file shows, by the seq of the reading.
+    disclosed: Mapping[int, Disclosed]
     checkpoint: Checkpoint
     #: The keys that signed, of those that the verifier brought along.
     signed_by: tuple[VerifierKey, ...]
@@ -99,7 +108,7 @@ def write_evidence(evidence: Evidence) -> bytes:
     """The file. Raises MalformedError for what ``parse_evidence`` would refuse because of its size."""
     lines = [HEADER]
     lines += [f"entry {seq} {_text(data)}" for seq, data in evidence.entries.items()]
-    lines += [f"field {seq} {_text(data)}" for seq, data in evidence.fields]
+    lines += [f"field {seq} {_text(data)}" for seq, data in evidence.fields.items()]
     lines += [f"rotation {_text(data)}" for data in evidence.rotations]
     lines += [f"hash {_text(data)}" for data in evidence.hashes]
     data = "\n".join([*lines, "", ""]).encode() + evidence.note
@@ -131,11 +140,13 @@ def parse_evidence(data: bytes) -> Evidence:
             raise MalformedError(f"evidence, line {number}: a line of kind {kind} behind one that must come later")
         found[kind].append(words)
     _require_bounds(len(data), len(found["entry"]))
+    if not found["entry"]:
+        raise MalformedError("evidence: it lists no entry")
     return Evidence(
-        entries=_entries(found["entry"]),
+        entries=_by_seq(found["entry"], "entry"),
         hashes=tuple(_hash(text) for (text,) in found["hash"]),
         note=note,
-        fields=tuple((_seq(seq, "field"), decode_base64(text, "evidence, field")) for seq, text in found["field"]),
+        fields=_by_seq(found["field"], "field"),
         rotations=tuple(decode_base64(text, "evidence, rotation") for (text,) in found["rotation"]),
     )
 
@@ -148,22 +159,16 @@ def _worded(lines: list[str]) -> Iterator[tuple[int, str, list[str]]]:
         yield number, kind, words
 
 
-def _entries(rows: list[list[str]]) -> dict[int, bytes]:
-    entries: dict[int, bytes] = {}
+def _by_seq(rows: list[list[str]], kind: str) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
     last = -1
     for number, text in rows:
-        seq = _seq(number, "entry")
+        seq = decode_decimal(number, f"evidence, {kind} line")
         if seq <= last:
-            raise MalformedError(f"evidence: entry {seq} stands behind entry {last}; each stands once, in order")
-        entries[seq] = decode_base64(text, f"evidence, entry {seq}")
+            raise MalformedError(f"evidence: {kind} {seq} stands behind {kind} {last}; each stands once, in order")
+        found[seq] = decode_base64(text, f"evidence, {kind} {seq}")
         last = seq
-    if not entries:
-        raise MalformedError("evidence: it lists no entry")
-    return entries
-
-
-def _seq(text: str, kind: str) -> int:
-    return decode_decimal(text, f"evidence, {kind} line")
+    return found
 
 
 def _hash(text: str) -> bytes:
@@ -192,15 +197,15 @@ def verify_evidence(
     nothing, ConfigError without keys.
     """
     evidence = parse_evidence(data)
-    if evidence.fields:
-        raise MalformedError("evidence: it has field lines, which this version cannot verify; take a newer one")
     known = [*statements, *evidence.rotations]
     checkpoint, signed = verified_checkpoint(evidence.note, keys, origin, quorum, known)
     leaves = {seq: leaf_hash(entry) for seq, entry in evidence.entries.items()}
     if evidence_root(leaves, checkpoint.size, evidence.hashes) != checkpoint.root:
         raise TamperError("the entries and hashes do not lead to the root in the checkpoint: something was changed")
     entries = tuple(_placed(seq, entry, leaves) for seq, entry in evidence.entries.items())
-    return EvidenceResult(entries=entries, meters=_meters(entries), checkpoint=checkpoint, signed_by=signed)
+    meters = _meters(entries)
+    disclosed = _disclosed(evidence.fields, entries, meters)
+    return EvidenceResult(entries=entries, meters=meters, disclosed=disclosed, checkpoint=checkpoint, signed_by=signed)
 
 
 def evidence_root(leaves: Mapping[int, bytes], size: int, hashes: Sequence[bytes]) -> bytes:
@@ -242,9 +247,20 @@ def _placed(seq: int, data: bytes, leaves: Mapping[int, bytes]) -> Entry:
 def _meters(entries: Sequence[Entry]) -> dict[int, MeterDescription]:
     defined = {entry.seq: description(entry.body) for entry in entries if entry.kind is Kind.DEFINITION}
     for entry in entries:
-        if entry.kind is Kind.READING and entry.body[0] not in defined:
+        if entry.kind in READINGS and entry.body[0] not in defined:
             raise MalformedError(
                 f"evidence: entry {entry.seq} is a reading of the meter that entry {entry.body[0]} spells out, "
                 "and the file does not hold that one"
             )
     return defined
+
+
+def _disclosed(
+    fields: Mapping[int, bytes], entries: Sequence[Entry], meters: Mapping[int, MeterDescription]
+) -> dict[int, Disclosed]:
+    concealed = {entry.seq: entry for entry in entries if entry.kind is Kind.CONCEALED}
+    for seq in fields:
+        if seq not in concealed:
+            raise MalformedError(f"evidence: it shows fields of entry {seq}, which is no concealed reading in the file")
+    meter_of = {seq: meters[entry.body[0]] for seq, entry in concealed.items()}
+    return {seq: verify_disclosure(concealed[seq], data, meter_of[seq]) for seq, data in fields.items()}

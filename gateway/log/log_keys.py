@@ -96,13 +96,16 @@ def was_key(log: Entries, key: VerifierKey) -> bool:
     return key.text in _named(log) or any(key in (said.old, said.new) for said in _rotations(log, 0))
 
 
-def history_of(origin: str, entries: Iterable[bytes]) -> KeyHistory:
-    """The keys of a log from its entries, all of them. Raises TamperError for a statement that does not hold."""
+def history_of(origin: str, entries: Iterable[tuple[int, bytes]]) -> KeyHistory:
+    """The keys of a log from its entries, each with its seq; only the first one and key entries count.
+
+    Raises TamperError for a statement that does not hold.
+    """
     from gateway.log.key_history import KeyHistory, named_keys
     from gateway.log.key_statement import Rotation
 
     history = KeyHistory(origin, ())
-    for seq, data in enumerate(entries):
+    for seq, data in entries:
         if seq == 0:
             history = KeyHistory(origin, (), named_keys(origin, decode(data).body[4]))
         elif data[2] == Kind.KEY:

@@ -12,7 +12,8 @@ from gateway.log.times import wall_ms_of
 from gateway.log.view import LogView
 
 _KIND_AT = 2
-_READING = int(Kind.READING)
+#: An entry that refers to a definition is a reading, concealed or not.
+_READINGS = (int(Kind.READING), int(Kind.CONCEALED))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +42,7 @@ def find_readings(
     for start, stop in stretches:
         for seq, data in present(view, start, stop):
             # The kind is the third byte of every entry: most others need not be looked at.
-            if data[_KIND_AT] != _READING or not since_ms <= wall_ms_of(data) < until_ms:
+            if data[_KIND_AT] not in _READINGS or not since_ms <= wall_ms_of(data) < until_ms:
                 continue
             name = _meter_name(view, data)
             found.meters.add(name)
@@ -65,7 +66,7 @@ def with_definitions(view: LogView, seqs: Sequence[int]) -> dict[int, bytes]:
     entries: dict[int, bytes] = {}
     for start, stop in _runs(seqs):
         entries |= dict(enumerate(view.entries(start, stop), start))
-    for data in [data for data in entries.values() if data[_KIND_AT] == _READING]:
+    for data in [data for data in entries.values() if data[_KIND_AT] in _READINGS]:
         _meter_name(view, data)
         seq = parse(data)[9][0]
         if seq not in entries:

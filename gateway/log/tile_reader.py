@@ -127,7 +127,7 @@ class _Reader:
 
     def descend(self, level: int, index: int, expected: bytes) -> Iterator[bytes | PrunedRun]:
         """The entries below a full tile whose root must be *expected*."""
-        if level == 0 and _first(0, index + 1) <= self._minimum and not self._has(tile_path(ENTRIES, index)):
+        if self._pruned(level, index):
             yield PrunedRun(value=expected)
             return
         row = self.tile(level, index)
@@ -152,20 +152,25 @@ class _Reader:
             raise _changed(name, f"has {rest} bytes behind its last entry", index * WIDTH + len(row) - 1)
         return entries
 
-    def _has(self, name: str) -> bool:
-        return (self._directory / name).exists()
+    def _pruned(self, level: int, index: int) -> bool:
+        gone = level == 0 and _first(0, index + 1) <= self._minimum
+        return gone and not (self._directory / tile_path(ENTRIES, index)).exists()
 
     def accuse_edge(self, rows: list[list[bytes]], checkpoint: Checkpoint) -> None:
         """Finds which edge tile does not fit what is below it; raises TamperError in any case."""
         for level, row in reversed(list(enumerate(rows))):
             index = _edge_index(checkpoint.size, level)
-            below = [row_root(self.tile(level - 1, index * WIDTH + i)) for i in range(len(row))] if level else []
+            below = [self._below(level - 1, index * WIDTH + i, hashed) for i, hashed in enumerate(row) if level]
             if level and below != row:
                 name = tile_path(level, index, len(row))
                 raise _changed(name, "does not fit the tiles below it", _first(level, index))
             if level == 0 and row:
                 self.bundle(index, row)
         raise TamperError(f"the tiles of size {checkpoint.size} do not give the root in the checkpoint")
+
+    def _below(self, level: int, index: int, hashed: bytes) -> bytes:
+        """The root of a full tile; of one that was pruned, what the tile above says."""
+        return hashed if self._pruned(level, index) else row_root(self.tile(level, index))
 
     def _find(self, level: int | str, index: int, width: int, limit: int) -> tuple[bytes, str]:
         # A partial tile may have been removed since the full one is there; it begins with the same hashes.

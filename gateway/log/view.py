@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.errors import ConfigError, TamperError
+from gateway.errors import ConfigError, LogUnavailable, TamperError
 from gateway.log.cosignature import is_cosigned
 from gateway.log.entry import Entry, Kind, decode, description
 from gateway.log.frame import FrameError
@@ -69,6 +69,19 @@ class LogView:
             if (found := next((note for _, note in reversed(notes) if is_cosigned(note)), None)) is not None:
                 return found
         return None
+
+    def checkpoints(self) -> Iterator[bytes]:
+        """Checkpoints all along the log, the newest included: of each pack and segment the newest one before it."""
+        try:
+            for pack in self._reader.packs:
+                yield from filter(None, [pack.footer.note])
+            for start in self._starts:
+                yield from filter(None, [load(self.directory / segment_name(start)).header.note])
+        except OSError as error:
+            raise LogUnavailable(f"the log in {self.directory} cannot be read: {error.strerror}") from error
+        except FrameError as error:
+            raise TamperError(f"{segment_name(start)}: {error}", seq=start) from error
+        yield from filter(None, [self.newest_checkpoint])
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Entries from seq *start* on, up to *stop* or the end. Raises TamperError where the log has changed."""

@@ -1,14 +1,14 @@
 """What stands behind a signed view: the newest stored checkpoint, and that the log still is what it states.
 
 Nothing is signed for a root of our own making: the root must be the one of a checkpoint that the log holds, signed by
-a key that the log's first entry names, and the entries must lead to it.
+a key of the log (one that its first entry names, or one that followed), and the entries must lead to it.
 """
 
 from __future__ import annotations
 
 from gateway.errors import ConfigError, TamperError, UnavailableError
-from gateway.log.entry import Kind
-from gateway.log.note import Checkpoint, verify_checkpoint
+from gateway.log.key_chain import rotation_history
+from gateway.log.note import Checkpoint, parse_checkpoint, verify_checkpoint
 from gateway.log.proving import audit_path, node_sources, proving_hashes
 from gateway.log.view import LogView
 from gateway.log.vkey import VerifierKey
@@ -26,11 +26,12 @@ def newest_checkpoint(view: LogView) -> Checkpoint:
 
 
 def keys_of(view: LogView) -> list[VerifierKey]:
-    """The verifier keys that the log's first entry names. Raises TamperError where there is no such entry."""
-    genesis = view.entry(0)
-    if genesis is None or genesis.kind is not Kind.GENESIS:
-        raise TamperError(f"the log {view.origin} does not begin with a genesis entry", seq=0)
-    return [VerifierKey.parse(text) for text in genesis.body[4]]
+    """The keys that may sign the newest checkpoint: those that the log's first entry names, or that followed them.
+
+    Raises TamperError where there is no such entry, or a rotation does not hold.
+    """
+    size = parse_checkpoint(view.newest_checkpoint).size if view.newest_checkpoint else 0
+    return [line.key_at(size) for line in rotation_history(view).lines]
 
 
 def require_intact(view: LogView, checkpoint: Checkpoint) -> None:

@@ -8,14 +8,17 @@ from tests.mutation.exports import export_mutants
 from tests.mutation.files import evidence_mutants, proof_mutants
 from tests.mutation.forgeries import forgeries
 from tests.mutation.golden import golden
-from tests.mutation.mutant import AICS, EVIDENCE, EXPORT, PROOF, Mutant
+from tests.mutation.lines import disclosure, disclosure_mutants, rotated, rotation_line, rotation_mutants, statement
+from tests.mutation.mutant import AICS, DISCLOSURE, EVIDENCE, EXPORT, PROOF, PRUNED, ROTATED, Mutant
 from tests.mutation.notes import harmless_notes
+from tests.mutation.pruned import harmless_pruned, pruned_known, pruned_mutants
 
 
 @cache
 def corpus() -> tuple[Mutant, ...]:
     """All mutants; their names are unique within a form."""
     found = (*export_mutants(), *forgeries(), *proof_mutants(), *evidence_mutants())
+    found += (*disclosure_mutants(), *rotation_mutants(), *pruned_mutants())
     names = [(mutant.form, mutant.name) for mutant in found]
     assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)
     return found
@@ -37,8 +40,18 @@ def harmless() -> tuple[Mutant, ...]:
             made.export | {"tile/0/002.p/7": made.export["tile/0/002.p/18"][: 7 * 32]},
         ),
     ]
+    found += [("as it is", DISCLOSURE, {DISCLOSURE: disclosure()}), ("as it is", ROTATED, {ROTATED: rotated()})]
+    line = rotation_line(statement())
+    found += [("a statement twice", ROTATED, {ROTATED: rotated().replace(line, line * 2)})]
     # aics-tlog wants each key at most once, though C2SP signed-note does not.
     picky = {"the same signature twice": frozenset({AICS})}
-    return tuple(
-        Mutant(name=name, form=form, files=files, seen_by=picky.get(name, frozenset())) for name, form, files in found
+    return (
+        *(
+            Mutant(name=name, form=form, files=files, seen_by=picky.get(name, frozenset()))
+            for name, form, files in found
+        ),
+        *(
+            Mutant(name=name, form=PRUNED, files=files, seen_by=frozenset(), known=pruned_known())
+            for name, files in harmless_pruned()
+        ),
     )

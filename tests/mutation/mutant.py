@@ -16,6 +16,10 @@ import cbor2
 from tests.mutation.golden import golden
 
 EXPORT, PROOF, EVIDENCE = "export", "proof", "evidence"
+#: Evidence with field lines, and with rotation lines; the export of a pruned log. Only the gateway reads them.
+DISCLOSURE, ROTATED, PRUNED = "disclosure", "rotated", "pruned"
+#: The forms that are a directory.
+DIRECTORIES = frozenset({EXPORT, PRUNED})
 #: The foreign checkers; see ``tests/checkers.py``.
 GO, AICS, OPENSSL, SIGNIFY, PYMERKLE, OTS = "go", "aics-tlog", "openssl", "signify", "pymerkle", "ots"
 
