@@ -163,9 +163,11 @@ def _severity(number: int) -> str:
 
 
 def _bundles(rows: list[Any]) -> list[dict[str, Any]]:
-    """Size, SHA-256 and raw CIDv1 of each C2SP entry bundle; a larger one has no CID of one block."""
+    """Size, SHA-256 and raw CIDv1 of each C2SP entry bundle that goes; a larger one has no CID of one block."""
     return [
-        {"bytes": size, "sha256": digest.hex(), "cid": cid_v1_of(digest) if 0 <= size <= MAX_BLOCK else None}
+        {"bytes": size, "sha256": digest.hex(), "cid": cid_v1_of(digest) if 0 < size <= MAX_BLOCK else None}
+        if size
+        else {"stays": True}
         for size, digest in rows
     ]
 

@@ -208,6 +208,23 @@ def test_a_prune_without_a_manifest_is_tampering(tmp_path: Path) -> None:
     assert "no manifest entry" in (report.reason or "")
 
 
+def test_a_chunk_that_had_to_stay_is_missed(tmp_path: Path) -> None:
+    """The manifest of its pack does not name it: whoever takes out the genesis entry, or a key entry, is found."""
+    station = filled(tmp_path)
+    pack_all(station)
+    prune_oldest(station)
+    path = station.directory / pack_name(0, PACK)
+    pack, notes = Pack(path), Pack(path).notes()
+    with durable.writing_atomically(path) as file:
+        writer = PackWriter(file)
+        for _, value in pack.footer.chunks:
+            writer.add(b"", value)
+        writer.finish(origin=ORIGIN, first_seq=0, edge=(), note=b"", notes=notes)
+    report = station.verify()
+    assert (report.verdict, report.first_bad_seq) == ("tampered", 0)
+    assert "no manifest entry" in (report.reason or "")
+
+
 def test_a_manifest_of_another_pack_does_not_excuse_it(tmp_path: Path) -> None:
     """It names the entries that go."""
     station = filled(tmp_path)

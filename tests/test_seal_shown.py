@@ -32,7 +32,10 @@ def test_log_show_goes_on_behind_what_was_pruned(pruned: tuple[Path, int]) -> No
     assert "entries 256 to 1023 were pruned" in done.stderr
     manifests = [json.loads(line) for line in done.stdout.splitlines() if '"manifest"' in line]
     assert [(entry["first_seq"], entry["end_seq"]) for entry in manifests] == [(0, PACK), (PACK, 2 * PACK)]
-    assert all(bundle["cid"].startswith("bafkrei") for entry in manifests for bundle in entry["bundles"])
+    bundles = [bundle for entry in manifests for bundle in entry["bundles"]]
+    # The first one holds the genesis entry.
+    assert [bundle.get("stays", False) for bundle in bundles] == [True, False, False, False]
+    assert all(bundle["cid"].startswith("bafkrei") for bundle in bundles[1:])
 
 
 def test_a_view_goes_on_behind_what_was_pruned(pruned: tuple[Path, int]) -> None:

@@ -37,7 +37,8 @@ SHA-256(0x00 ‖ entry bytes), see ``gateway.log.tree``. Bodies, by kind:
                never confirmed it), file that keeps it, reason]
 10 beacon      [source, bytes]
 11 manifest    [first seq, seq behind the last, why they are removed, bytes of their pack, its SHA-256, [[bytes of the
-               C2SP entry bundle, its SHA-256], …]]: what is removed from this disk, bundle by bundle
+               C2SP entry bundle, its SHA-256], …]]: what is removed from this disk, bundle by bundle; a bundle of 0
+               bytes (and 32 zero bytes) stays
 12 concealed   [seq of the definition entry, number of fields (1 to 1,024), fields root]: a reading whose fields are
                kept beside the log and can be shown one by one; see ``gateway.log.fields``
 =============  ====================================================================================================

@@ -35,6 +35,10 @@ _RUN_LEVEL = 8
 _KEPT = frozenset((Kind.GENESIS, Kind.DEFINITION, Kind.KEY, Kind.MANIFEST))
 
 
+#: Stands in a manifest for a chunk that is not removed.
+STAYS = (0, bytes(32))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doomed:
     """What a manifest entry says of a pack, but for the reason."""
@@ -43,7 +47,7 @@ class Doomed:
     end_seq: int
     pack_bytes: int
     sha256: bytes
-    #: (bytes, SHA-256) of the C2SP entry bundle of each chunk.
+    #: (bytes, SHA-256) of the C2SP entry bundle of each chunk that goes; ``STAYS`` for the others.
     bundles: tuple[tuple[int, bytes], ...]
 
     def body(self, reason: str) -> list[Any]:
@@ -156,7 +160,8 @@ def doomed(directory: Path, first_seq: int, end_seq: int) -> Doomed:
     pack, bundles = Pack(path), []
     for number in range(len(pack.footer.chunks)):
         bundle = encode_bundle(pack.entries(number))
-        bundles.append((len(bundle), hashlib.sha256(bundle).digest()))
+        kept = _is_kept(pack, number)
+        bundles.append(STAYS if kept else (len(bundle), hashlib.sha256(bundle).digest()))
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 16):

@@ -85,9 +85,9 @@ class Walk:
     signed_size: int = 0
     #: (segment file, offset) of each recovery entry.
     cuts: set[tuple[str, int]] = field(default_factory=set)
-    #: First seqs of the runs of 256 entries that are not there, and (first seq, seq behind) of each manifest entry.
+    #: First seqs of the runs of 256 entries that are not there, and of those that manifest entries name.
     missing: list[int] = field(default_factory=list)
-    manifests: list[tuple[int, int]] = field(default_factory=list)
+    removed: set[int] = field(default_factory=set)
     #: Sizes of the checkpoints that somebody kept elsewhere.
     known: set[int] = field(default_factory=set)
     witnessing: Witnessing | None = None
@@ -143,7 +143,9 @@ class Walk:
             if kind == recovery:
                 self.cuts.add((body[0], body[1]))
             elif kind == manifest:
-                self.manifests.append((body[0], body[1]))
+                first, end, rows = body[0], body[1], body[5]
+                if end - first == RUN * len(rows):
+                    self.removed.update(first + RUN * number for number, (size, _) in enumerate(rows) if size > 0)
             elif kind == key:
                 self._statement(body, seq)
             prev = next(hashes, None) or leaf_hash(data)
@@ -206,7 +208,7 @@ class Walk:
     def require_manifests(self) -> None:
         """Raises TamperError for entries that are missing without a manifest entry that says so."""
         for start in self.missing:
-            if not any(first <= start < end for first, end in self.manifests):
+            if start not in self.removed:
                 raise TamperError(f"entry {start} is missing, and no manifest entry says that it was pruned", seq=start)
 
     def standing(self, note: bytes, seq: int, *, counted: bool = True) -> Standing:
