@@ -31,7 +31,7 @@ from gateway.errors import (
 )
 from gateway.fields.reader import FieldReader
 from gateway.log.entry import decode
-from gateway.log.note import parse_checkpoint
+from gateway.log.note import MAX_NOTE, parse_checkpoint
 from gateway.log.signer_state import last_signed
 from gateway.log.tile_reader import is_tile_directory, read_note, surplus
 from gateway.log.tiles import write_tiles
@@ -117,7 +117,7 @@ def _show(args: argparse.Namespace, app: App) -> int:
 def _verify(args: argparse.Namespace, app: App) -> int:
     trusted = trust(args)
     keys = list(trusted.keys)
-    known = [path.read_bytes() for path in args.known]
+    known = [_known(path) for path in args.known]
     whose = "the keys given"
     directory = args.directory
     if directory is None:
@@ -145,6 +145,16 @@ def _verify(args: argparse.Namespace, app: App) -> int:
         print("no checkpoint is signed yet: nothing shows whose log this is", file=sys.stderr)
         return EXIT_NO
     return _EXIT.get(report.verdict, EXIT_NO)
+
+
+def _known(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_NOTE + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"--known {path}: cannot be read ({error.strerror}); name a file that holds a checkpoint kept before"
+        ) from error
 
 
 def _own_keys(app: App, config: Any) -> list[VerifierKey]:
