@@ -222,7 +222,16 @@ def _report_text(report: Report, whose: str) -> str:
         f"intact: {report.origin}, {report.size} entries{pruned}, "
         f"{report.checkpoints} checkpoints checked against {whose}{unsigned}; root {root}"
     )
-    return text if report.witnessed is None else f"{text}\n{witnessed_text(report.witnessed)}"
+    lines = [text, *_epoch_words(report.origin)]
+    return "\n".join([*lines, witnessed_text(report.witnessed)] if report.witnessed else lines)
+
+
+def _epoch_words(origin: str) -> list[str]:
+    """What to make of a log that continues another one; nothing for any other log."""
+    name, mark, number = origin.rpartition("/epoch-")
+    if not mark or not number.isdecimal():
+        return []
+    return [f"epoch {number} of {name}: the log before was closed. Entry 0 says why (log show --to 0); ask its operator"]
 
 
 def _export(args: argparse.Namespace, app: App) -> int:
