@@ -231,7 +231,9 @@ def _epoch_words(origin: str) -> list[str]:
     name, mark, number = origin.rpartition("/epoch-")
     if not mark or not number.isdecimal():
         return []
-    return [f"epoch {number} of {name}: the log before was closed. Entry 0 says why (log show --to 0); ask its operator"]
+    return [
+        f"epoch {number} of {name}: the log before was closed. Entry 0 says why (log show --to 0); ask its operator"
+    ]
 
 
 def _export(args: argparse.Namespace, app: App) -> int:
