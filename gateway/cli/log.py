@@ -232,7 +232,7 @@ def _epoch_words(origin: str) -> list[str]:
     if not mark or not number.isdecimal():
         return []
     return [
-        f"epoch {number} of {name}: the log before was closed. Entry 0 says why (log show --to 0); ask its operator"
+        f"epoch {number} of {name}: the log before was closed; log show --to 0 says why, ask its operator"
     ]
 
 

@@ -6,8 +6,8 @@ asking does not help: three times without any progress, 5 s each. It is asked ag
 every minute.
 
 The exit code: 4 when a finding is evidence of tampering; 1 when the size waited for was not reached, entries of a
-reported gap are still missing, a policy's witnesses have not said enough, or the channel has fallen silent; 3 when the channel was never reached; 130
-after Ctrl-C; 0 otherwise.
+reported gap are still missing, a policy's witnesses have not said enough, or the channel has fallen silent; 3 when the
+channel was never reached; 130 after Ctrl-C; 0 otherwise.
 """
 
 from __future__ import annotations
