@@ -231,9 +231,7 @@ def _epoch_words(origin: str) -> list[str]:
     name, mark, number = origin.rpartition("/epoch-")
     if not mark or not number.isdecimal():
         return []
-    return [
-        f"epoch {number} of {name}: the log before was closed; log show --to 0 says why, ask its operator"
-    ]
+    return [f"epoch {number} of {name}: the log before was closed; log show --to 0 says why, ask its operator"]
 
 
 def _export(args: argparse.Namespace, app: App) -> int:
