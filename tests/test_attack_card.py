@@ -98,6 +98,25 @@ def test_last_weeks_image_begins_an_epoch_however_late_the_restart(tmp_path: Pat
     assert own.status()[0] == 0, "the gateway has shown no second history to the witness"
 
 
+def test_a_backup_restored_without_its_log_goes_on_honestly(tmp_path: Path, port: int) -> None:
+    """As docs/install.md says: an epoch begins that names the last checkpoint which the backup knows."""
+    gateway = RunningGateway(tmp_path / "gateway", load_config(port, meters=2))
+    _grown(gateway, 20)
+    image = tmp_path / "image"
+    shutil.copytree(gateway.state_dir, image, ignore=lambda _folder, names: {"log", "state.json"} & set(names))
+    size = objects(gateway.cli("log", "verify", "--json"))[0]["signed_size"]
+    vkey = _vkey(gateway)
+    _grown(gateway, 40)
+    _swap(gateway, image)
+    _grown(gateway, 10)
+    gateway.notify.close()
+    (genesis,) = of_kind(gateway.entries(), Kind.GENESIS)
+    assert genesis.body[0] == f"{ORIGIN}/epoch-2"
+    assert genesis.body[5][1].startswith(f"{ORIGIN}\n{size}\n")
+    assert "log-closed" in events(gateway.entries())
+    assert cli("log", "verify", str(gateway.state_dir), "--vkey", vkey).returncode == 0
+
+
 def _cut(gateway: RunningGateway, seq: int) -> int:
     """Cuts the log behind the commit that holds entry *seq*, as if the rest had never been; returns the size left."""
     (path,) = (gateway.state_dir / "log").glob("*.seg")

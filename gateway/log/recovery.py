@@ -128,7 +128,7 @@ def _closed_epochs(directory: Path) -> int:
 
 
 def _last_epoch(directory: Path, origin: str, signed: Callable[[str], int]) -> str:
-    """Name of the log that was here, or of the first; not the closed directory alone tells: it may have been emptied."""
+    """Name of the log that was here. What is in ``closed`` does not tell alone: somebody may have emptied it."""
     number = _closed_epochs(directory) + 1
     while signed(epoch_origin(origin, number + 1)):
         number += 1
