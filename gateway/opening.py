@@ -1,7 +1,8 @@
 """Opens the log at a start: what is known to have left this board decides whether the log there may go on.
 
 A log that is shorter than what its key signed, a witness saw or a channel confirmed can never be extended honestly: it
-is closed, and an epoch begins that names the last checkpoint that was signed (``gateway.log.recovery``).
+is closed, and an epoch begins that names the last checkpoint that was signed (``gateway.log.recovery``). So is one that
+was shorter when a witness said so, whatever it has grown to since: what it grew by is another history.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gateway.cursor import confirmed_size
 from gateway.keeper import KeyKeeper
 from gateway.log.entry import ALARM
 from gateway.log.log import Declared, Found, Log, open_log
+from gateway.log.segment import Segments
 from gateway.reading import Clock
 from gateway.state import State
 from gateway.witness.memory import size_seen
@@ -43,6 +45,9 @@ def open_logbook(config: Config, software: str, clock: Clock, keeper: KeyKeeper,
     def published(origin: str) -> int:
         return max(keeper.signed_size(origin), size_seen(state, origin), confirmed_size(state, origin))
 
+    def unfit(segments: Segments) -> str | None:
+        return _rolled_back(state, segments.origin) or keeper.recognise(segments)
+
     log, found = open_log(
         log_directory(config),
         declared,
@@ -50,7 +55,7 @@ def open_logbook(config: Config, software: str, clock: Clock, keeper: KeyKeeper,
         boot_id(),
         signed=published,
         last_note=keeper.last_checkpoint,
-        unfit=keeper.recognise,
+        unfit=unfit,
     )
     keeper.learn(log.newest_checkpoint)
     _tell(log, found)
@@ -58,6 +63,11 @@ def open_logbook(config: Config, software: str, clock: Clock, keeper: KeyKeeper,
     if keeper.barred:
         log.event("key-barred", ALARM, keeper.uri, keeper.barred)
     return log
+
+
+def _rolled_back(state: State, origin: str) -> str | None:
+    size = size_seen(state, origin)
+    return f"a witness had cosigned {size} entries when the log had fewer: it was set back" if size else None
 
 
 def _tell(log: Log, found: Found) -> None:

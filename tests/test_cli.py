@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.main import COMMANDS
+from tests.log_dir import KEY, Station
 from tests.parts import ROOT, free_port
+from tests.whole import cli
 
 ACTIONS = [[name] for name in COMMANDS] + [
     ["log", "show"],
@@ -151,3 +153,15 @@ def test_a_second_gateway_on_one_state_directory_is_refused(config: Path) -> Non
             first.terminate()
             first.communicate(timeout=30)
     assert first.returncode == 0
+
+
+@pytest.mark.parametrize("what", ["missing", "endless"])
+def test_a_known_checkpoint_that_cannot_be_read_is_the_callers_mistake(tmp_path: Path, what: str) -> None:
+    """It is 2 and accuses nobody; a file without end is read up to what a checkpoint may have."""
+    station = Station(tmp_path / "state")
+    station.start()
+    station.stop()
+    known = {"missing": tmp_path / "missing", "endless": Path("/dev/zero")}[what]
+    done = cli("log", "verify", str(station.state), "--vkey", KEY.text, "--known", str(known))
+    assert done.returncode == 2, done.stdout
+    assert "checkpoint" in done.stderr

@@ -107,3 +107,21 @@ async def test_a_log_that_begins_in_1970_goes_on_in_the_present(
     moments = [decode(data) for data in all_entries(station.start())]
     assert [entry.boot for entry in moments if entry.kind is Kind.BOOT] == [0, 1, 2, 3, 4]
     station.log.close()
+
+
+def test_a_clock_set_back_while_the_gateway_was_off_shows_at_the_boot_entry(tmp_path: Path) -> None:
+    """No clock-step entry can say so, since nobody watched: the times fall there, the seqs do not, and all verifies."""
+    first = Station(tmp_path)
+    first.start()
+    first.fill(2)
+    first.stop()
+    again = Station(tmp_path)
+    again.clock = HandClock(NOW_MS - HOUR_MS)
+    again.start()
+    again.fill(2)
+    again.stop()
+    entries = [decode(data) for data in again.entries()]
+    falls = [late for early, late in pairwise(entries) if late.moment.wall_ms < early.moment.wall_ms]
+    assert [entry.kind for entry in falls] == [Kind.BOOT]
+    assert not any(entry.kind is Kind.CLOCK_STEP for entry in entries)
+    assert again.verify().verdict == INTACT

@@ -9,6 +9,7 @@ import pytest
 from gateway.channel import MAX_REQUEST, Request
 from gateway.errors import EXIT_INTERRUPTED, EXIT_NO, EXIT_OK, EXIT_TAMPER, UnavailableError
 from gateway.follow.follower import Asker, Delivery, Follower, What
+from gateway.follow.silence_watch import SilenceWatch
 from gateway.receiver.receiver import Receiver
 from gateway.receiver.run import Accepted, Finding, Missing
 from tests.honest_log import HonestLog
@@ -281,3 +282,21 @@ def test_exit_codes(log: HonestLog) -> None:
     follower = Follower(Receiver(keys=[log.vkey]), ScriptedFeed(clock, []), Lines(), clock)
     follower.stop = EXIT_INTERRUPTED
     assert follower.run() == EXIT_INTERRUPTED
+
+
+def test_a_channel_that_brings_nothing_new_is_silent(log: HonestLog) -> None:
+    """A replay is no news: told once in each silence, and exit code 1; news end it."""
+
+    def watched(*batches: list[Delivery], timeout_s: float) -> tuple[int, list[str]]:
+        clock, lines, receiver = Hands(), Lines(), Receiver(keys=[log.vkey])
+        silence = SilenceWatch(lambda: receiver.verified, 10)
+        follower = Follower(receiver, ScriptedFeed(clock, batches), lines, clock, None, silence)
+        return follower.run(timeout_s=timeout_s), [said for said in lines.said if said.startswith("silent")]
+
+    first, news = [entries(log.message(0, 30, 30))], [entries(log.message(30, 60, 60))]
+    replays = [first] * 60
+    assert watched(first, *replays, timeout_s=9) == (EXIT_OK, [])
+    assert watched(first, *replays, timeout_s=12) == (EXIT_NO, ["silent 30"])
+    assert watched(first, *replays, news, timeout_s=20) == (EXIT_OK, ["silent 30"])
+    assert watched(first, *replays, news, timeout_s=40) == (EXIT_NO, ["silent 30", "silent 60"])
+    assert watched(timeout_s=12) == (EXIT_NO, ["silent 0"])

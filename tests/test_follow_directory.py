@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.channel import decode_message
+from gateway.channel import Message, decode_message
 from gateway.follow.directory import DirectoryFeed
 from gateway.follow.follower import What
 from gateway.log.verify import INTACT, Demands, verify_segments
@@ -130,6 +130,23 @@ async def test_a_new_epoch_in_the_same_directory_is_seen(tmp_path: Path, log: Ho
         await asyncio.to_thread(far.found, "wrong-origin")
         assert await asyncio.to_thread(far.interrupt) == 4
     await sink.close()
+
+
+async def test_silence_is_a_finding_though_the_heartbeats_go_on(tmp_path: Path, log: HonestLog) -> None:
+    """The same checkpoint again and again is no sign of life: exit code 1, and it is said once."""
+    folder = tmp_path / "channel"
+    sink = await connected(folder, log, shows=100)
+    await deliver(sink, log, 0, 100)
+    with follow(folder, log, "--silence", 0.5) as far:
+        await asyncio.to_thread(far.verified, 100)
+        heartbeat = Message(origin=log.origin, first_seq=100, entries=(), checkpoint=log.note(100))
+        for _ in range(3):
+            await sink.deliver(heartbeat)
+        await asyncio.to_thread(far.found, "silent")
+        await sink.deliver(heartbeat)
+        assert await asyncio.to_thread(far.interrupt) == 1
+    await sink.close()
+    assert far.findings == ["silent"]
 
 
 def test_odd_files_are_passed_by(tmp_path: Path, log: HonestLog) -> None:

@@ -61,6 +61,25 @@ def test_a_second_damage_begins_a_third_epoch(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "closed").iterdir()) == ["epoch-1", "epoch-2", "epoch-3"]
 
 
+@pytest.mark.parametrize("log_too", [False, True], ids=["closed logs", "all logs"])
+def test_closed_logs_that_were_carried_away_give_no_name_free(tmp_path: Path, log_too: bool) -> None:
+    """Somebody made room, or took the evidence: the next epoch still has a name that nothing was signed under."""
+    for _ in range(2):
+        made = restart(tmp_path)
+        made.fill(4)
+        made.stop()
+        flip(made.files()[-1], load(made.files()[-1]).offsets[1] + 30)
+    assert made.log.origin == f"{ORIGIN}/epoch-2"
+    shutil.rmtree(tmp_path / "closed")
+    if log_too:
+        shutil.rmtree(made.directory)
+    again = restart(tmp_path)
+    assert again.log.origin == f"{ORIGIN}/epoch-3"
+    assert decode(again.log.read(0)[0]).body[5][0] == f"{ORIGIN}/epoch-2"
+    again.fill(4)
+    assert again.verify().verdict == "intact"
+
+
 def test_a_log_that_is_gone_was_signed_and_is_closed(tmp_path: Path) -> None:
     """The signer remembers that there was a log: it does not begin again under the old origin."""
     made = Station(tmp_path)

@@ -5,10 +5,12 @@ channel. Every key given with --vkey must have signed; the first one's name is t
 says otherwise. DIR becomes a log that ``log verify`` accepts; a later run with the same DIR goes on where this one
 ended.
 
-With --policy, N entries are reached when the witnesses vouch for them, and it is a finding when they fall silent.
+With --policy, N entries are reached when the witnesses vouch for them, and it is a finding when they fall silent. With
+--silence, it is one when nothing new was verified for S seconds, whatever is sent again; take several times the
+gateway's checkpoint period.
 
-Exit codes: 0 nothing wrong; 1 --until-size was not reached in time, entries are missing, or the policy's witnesses have
-not said enough; 3 the channel cannot be reached; 4 evidence of tampering; 130 Ctrl-C.
+Exit codes: 0 nothing wrong; 1 --until-size was not reached in time, entries are missing, the policy's witnesses have
+not said enough, or the channel has fallen silent; 3 the channel cannot be reached; 4 evidence of tampering; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from gateway.cli.statements import read_statements
 from gateway.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, MalformedError
 from gateway.follow.follower import Feed, Follower
 from gateway.follow.report import JsonReport, TextReport
+from gateway.follow.silence_watch import SilenceWatch
 from gateway.follow.witness_watch import WitnessWatch
 from gateway.log.vkey import VerifierKey
 from gateway.receiver.receiver import Receiver
@@ -62,6 +65,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     follow.add_argument("--store", type=Path, metavar="DIR", help="keep what was accepted, as a log")
     follow.add_argument("--until-size", type=_size, metavar="N", help="end when N entries are verified")
     follow.add_argument("--timeout", type=_seconds, metavar="S", help="end after S seconds")
+    follow.add_argument(
+        "--silence", type=_seconds, metavar="S", help="a finding when nothing new is verified for S seconds"
+    )
     follow.add_argument("--json", action="store_true", help="print one JSON object per line")
     follow.add_argument("--show", action="store_true", help="print the entries as well")
     follow.add_argument("--ca", type=Path, metavar="FILE", help="mqtts: trust this authority (default: the system's)")
@@ -104,7 +110,8 @@ def run(args: argparse.Namespace, app: App) -> int:  # noqa: ARG001  (this comma
         watch = WitnessWatch(receiver, now_s) if policy else None
         if not keys:
             report.notice("no --vkey given: nothing is verified against a key from outside (key show prints it)")
-        follower = Follower(receiver, _feed(args, url, receiver), report, time.monotonic, watch)
+        silence = SilenceWatch(lambda: receiver.verified, args.silence) if args.silence is not None else None
+        follower = Follower(receiver, _feed(args, url, receiver), report, time.monotonic, watch, silence)
         with _Signals(follower):
             code = follower.run(until_size=args.until_size, timeout_s=args.timeout)
         if not keys and receiver.claimed.vkeys:

@@ -31,7 +31,7 @@ from gateway.errors import (
 )
 from gateway.fields.reader import FieldReader
 from gateway.log.entry import decode
-from gateway.log.note import parse_checkpoint
+from gateway.log.note import MAX_NOTE, parse_checkpoint
 from gateway.log.proving import present
 from gateway.log.signer_state import last_signed
 from gateway.log.tile_reader import is_tile_directory, read_note, surplus
@@ -120,7 +120,7 @@ def _show(args: argparse.Namespace, app: App) -> int:
 def _verify(args: argparse.Namespace, app: App) -> int:
     trusted = trust(args)
     keys = list(trusted.keys)
-    known = [path.read_bytes() for path in args.known]
+    known = [_known(path) for path in args.known]
     whose = "the keys given"
     directory = args.directory
     if directory is None:
@@ -148,6 +148,16 @@ def _verify(args: argparse.Namespace, app: App) -> int:
         print("no checkpoint is signed yet: nothing shows whose log this is", file=sys.stderr)
         return EXIT_NO
     return _EXIT.get(report.verdict, EXIT_NO)
+
+
+def _known(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_NOTE + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"--known {path}: cannot be read ({error.strerror}); name a file that holds a checkpoint kept before"
+        ) from error
 
 
 def _own_keys(app: App, config: Any) -> list[VerifierKey]:
@@ -215,7 +225,16 @@ def _report_text(report: Report, whose: str) -> str:
         f"intact: {report.origin}, {report.size} entries{pruned}, "
         f"{report.checkpoints} checkpoints checked against {whose}{unsigned}; root {root}"
     )
-    return text if report.witnessed is None else f"{text}\n{witnessed_text(report.witnessed)}"
+    lines = [text, *_epoch_words(report.origin)]
+    return "\n".join([*lines, witnessed_text(report.witnessed)] if report.witnessed else lines)
+
+
+def _epoch_words(origin: str) -> list[str]:
+    """What to make of a log that continues another one; nothing for any other log."""
+    name, mark, number = origin.rpartition("/epoch-")
+    if not mark or not number.isdecimal():
+        return []
+    return [f"epoch {number} of {name}: the log before was closed; log show --to 0 says why, ask its operator"]
 
 
 def _export(args: argparse.Namespace, app: App) -> int:

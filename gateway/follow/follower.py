@@ -9,8 +9,8 @@ A connection that breaks takes the request with it: that try does not count, not
 connection, and 0.5 s after the next one is made it is asked again.
 
 The exit code: 4 when a finding is evidence of tampering; 1 when the size waited for was not reached, entries of a
-reported gap are still missing, or a policy's witnesses have not said enough; 3 when the channel was never reached; 130
-after Ctrl-C; 0 otherwise.
+reported gap are still missing, a policy's witnesses have not said enough, or the channel has fallen silent; 3 when the
+channel was never reached; 130 after Ctrl-C; 0 otherwise.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Protocol
 from gateway.channel import MAX_REQUEST, Request
 from gateway.errors import EXIT_INTERRUPTED, EXIT_NO, EXIT_OK, EXIT_TAMPER, UnavailableError
 from gateway.follow.held import Held
+from gateway.follow.silence_watch import SilenceWatch
 from gateway.follow.witness_watch import WitnessWatch
 from gateway.receiver.receiver import Receiver
 from gateway.receiver.run import Accepted, Finding, Missing, Outcome
@@ -157,6 +158,7 @@ class Follower:
         report: Report,
         clock: Callable[[], float],
         watch: WitnessWatch | None = None,
+        silence: SilenceWatch | None = None,
     ) -> None:
         self.findings = 0
         self.tampered = False
@@ -164,7 +166,7 @@ class Follower:
         self.stop: int | None = None
         self._receiver, self._feed, self._report, self._clock = receiver, feed, report, clock
         self._asker, self._held, self._connection = Asker(clock), Held(), 0
-        self._watch = watch
+        self._watch, self._silence = watch, silence
         self._gaps: list[Finding] = []
         self._gap_end = 0
         self._trouble = ""
@@ -201,8 +203,9 @@ class Follower:
         for outcome in outcomes:
             self._tell(outcome)
         self._ask_missing()
-        if self._watch is not None and (silence := self._watch.look(self._clock())) is not None:
-            self._found(silence)
+        for watch in (self._watch, self._silence):
+            if watch is not None and (finding := watch.look(self._clock())) is not None:
+                self._found(finding)
         if self._feed.trouble != self._trouble:
             self._trouble = self._feed.trouble
             self._report.notice(self._trouble or "connected")
@@ -272,6 +275,8 @@ class Follower:
         if self.tampered:
             return EXIT_TAMPER
         if self._watch is not None and not self._watch.met(until_size or 0):
+            return EXIT_NO
+        if self._silence is not None and self._silence.silent:
             return EXIT_NO
         if self._reached(until_size):
             return EXIT_OK

@@ -82,7 +82,7 @@ def open_directory(
         durable.settle_file(directory / segment_name(start))
     survey = take_survey(directory, signed)
     end = survey.end
-    current = end.header.origin if end else epoch_origin(origin, _closed_epochs(directory) + 1)
+    current = end.header.origin if end else _last_epoch(directory, origin, signed)
     if not same_log(current, origin):
         raise ConfigError(
             f"{directory} holds the log {current!r}, the config says origin {origin!r}: an origin names "
@@ -90,7 +90,7 @@ def open_directory(
         )
     reason = _damage(end, max(survey.signed_size, signed(current), _packed_size(directory)))
     if reason is not None:
-        _close(directory)
+        _close(directory, _epoch_number(current, origin))
         return _begin(directory, origin, reason, (), segment_bytes, last_note)
     cuts = [*_put_aside(survey), *survey.unaccounted()]
     if end is None:
@@ -100,7 +100,7 @@ def open_directory(
     reason = unfit(segments)
     if reason is not None:
         segments.close()
-        _close(directory)
+        _close(directory, _epoch_number(current, origin))
         return _begin(directory, origin, reason, (), segment_bytes)
     return Opened(segments=segments, cuts=tuple(cuts), closed=None)
 
@@ -115,9 +115,24 @@ def epoch_origin(origin: str, number: int) -> str:
     return origin if number == 1 else f"{origin}{_EPOCH}{number}"
 
 
+def _epoch_number(found: str, origin: str) -> int:
+    """The inverse of ``epoch_origin``."""
+    return 1 if found == origin else int(found[len(origin + _EPOCH) :])
+
+
 def _closed_epochs(directory: Path) -> int:
+    """Number of the epoch closed last; 0 for none."""
     closed = directory.parent / _CLOSED
-    return sum(1 for _ in closed.iterdir()) if closed.is_dir() else 0
+    names = [path.name for path in closed.iterdir()] if closed.is_dir() else []
+    return max((int(name[6:]) for name in names if name.startswith("epoch-") and name[6:].isdecimal()), default=0)
+
+
+def _last_epoch(directory: Path, origin: str, signed: Callable[[str], int]) -> str:
+    """Name of the log that was here. What is in ``closed`` does not tell alone: somebody may have emptied it."""
+    number = _closed_epochs(directory) + 1
+    while signed(epoch_origin(origin, number + 1)):
+        number += 1
+    return epoch_origin(origin, number)
 
 
 def same_log(found: str, origin: str) -> bool:
@@ -155,10 +170,11 @@ def _put_aside(survey: Survey) -> list[Cut]:
     return cuts
 
 
-def _close(directory: Path) -> None:
+def _close(directory: Path, number: int) -> None:
     closed = directory.parent / _CLOSED
     durable.make_directory(closed)
-    directory.rename(closed / f"epoch-{_closed_epochs(directory) + 1}")
+    # By its own number, since those before may have been carried away: no name may ever begin a second log.
+    directory.rename(closed / f"epoch-{max(number, _closed_epochs(directory) + 1)}")
     # A crash from here on leaves no log beside a closed one: the next start begins the epoch.
     durable.sync_directory(directory.parent)
     durable.sync_directory(closed)

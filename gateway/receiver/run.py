@@ -17,7 +17,7 @@ from gateway.receiver.branches import Branch
 
 #: Findings that show no fraud: something is missing, came twice, could not be compared, found no room, or is not said
 #: any more by the witnesses.
-BENIGN = frozenset({"gap", "duplicate", "old-checkpoint", "full", "unwitnessed"})
+BENIGN = frozenset({"gap", "duplicate", "old-checkpoint", "full", "unwitnessed", "silent"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
