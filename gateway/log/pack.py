@@ -104,6 +104,14 @@ def pack_ranges(directory: Path) -> list[tuple[int, int]]:
     return sorted((int(match[1]), int(match[2])) for match in names if match)
 
 
+def note_size(note: bytes) -> int:
+    """Tree size that a checkpoint note of this log states: its second line. Raises TamperError where there is none."""
+    try:
+        return int(note.split(b"\n", 2)[1])
+    except (ValueError, IndexError) as error:
+        raise TamperError("a checkpoint in the log states no size") from error
+
+
 def encode_chunk(entries: Sequence[bytes]) -> bytes:
     """The chunk of 256 entries that follow one another."""
     place = prev_place(entries[0])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.errors import PrunedError, TamperError
-from gateway.log.pack import CHUNK, Pack, pack_name, pack_ranges
+from gateway.log.pack import CHUNK, Pack, note_size, pack_name, pack_ranges
 from gateway.log.tree import EMPTY_ROOT, leaf_hash
 
 #: Opened packs, and unpacked chunks, that are remembered: about 10 and 60 kB each.
@@ -23,6 +23,7 @@ class Packs:
         self.directory = directory
         self._open: dict[int, Pack] = {}
         self._unpacked: dict[int, list[bytes]] = {}
+        self._noted: Pack | None = None
         self.ranges: list[tuple[int, int]] = []
         self.refresh()
 
@@ -76,6 +77,14 @@ class Packs:
             if max_bytes <= 0:
                 break
         return found
+
+    def newest_note(self, seq: int) -> bytes | None:
+        """The largest checkpoint in the pack that holds entry *seq*; None where it has none, or this was told last."""
+        pack = self._holding(seq)
+        if pack is self._noted:
+            return None
+        self._noted = pack
+        return max((note for _, note in pack.notes()), key=note_size, default=None)
 
     def _holding(self, seq: int) -> Pack:
         number = bisect.bisect_right(self.ranges, (seq, self.end_seq)) - 1

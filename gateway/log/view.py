@@ -69,8 +69,8 @@ class LogView:
         for start in self._starts[: -1 - _LOOK_BACK : -1]:
             try:
                 notes = load(self.directory / segment_name(start)).notes
-            except FrameError:
-                # log verify says what is wrong with it; the checkpoint looked for is not in it.
+            except (FrameError, FileNotFoundError):
+                # log verify says what is wrong with it, or it was packed just now; others may hold one.
                 continue
             if (found := next((note for _, note in reversed(notes) if is_cosigned(note)), None)) is not None:
                 return found
