@@ -31,6 +31,8 @@ def test_no_power_cut_costs_what_was_promised(lab: Laboratory) -> None:
     # There was something to lose.
     assert outcome.entries > 100
     assert outcome.checkpoints > 3
+    assert outcome.packed > 2
+    assert outcome.pruned > 2
     assert len(outcome.fates) == 5
 
 
@@ -38,5 +40,5 @@ def test_no_power_cut_costs_what_was_promised(lab: Laboratory) -> None:
 def test_a_planted_bug_is_found(lab: Laboratory, name: str) -> None:
     """A gateway with the bug breaks the rule that it must break, in some of the states."""
     outcome = Outcome()
-    lab.cut(outcome, seed=1, count=45, bug=name)
+    lab.cut(outcome, seed=1, count=60, bug=name)
     assert BUGS[name].is_shown_by(outcome.broken), outcome.said

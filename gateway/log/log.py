@@ -193,6 +193,7 @@ class Log:
     def close(self) -> None:
         """Closes the files. Commit first."""
         self._segments.close()
+        self.packs.close()
 
 
 def open_log(

@@ -192,11 +192,15 @@ class Pack:
         match = _NAME.fullmatch(name)
         first = int(match[1]) if match else 0
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, self._fd)
-        with os.fdopen(self._fd, "rb", closefd=False) as file, _Named(path, first):
-            self.footer = _read_footer(file)
-            if pack_name(self.footer.first_seq, self.footer.end_seq) != name:
-                raise MalformedError(f"it is {pack_name(self.footer.first_seq, self.footer.end_seq)}")
+        closing = weakref.finalize(self, os.close, self._fd)
+        try:
+            with os.fdopen(self._fd, "rb", closefd=False) as file, _Named(path, first):
+                self.footer = _read_footer(file)
+                if pack_name(self.footer.first_seq, self.footer.end_seq) != name:
+                    raise MalformedError(f"it is {pack_name(self.footer.first_seq, self.footer.end_seq)}")
+        except (TamperError, OSError):
+            closing()
+            raise
         lengths = [length for length, _ in self.footer.chunks]
         self._offsets = list(accumulate(lengths, initial=len(_MAGIC)))
 

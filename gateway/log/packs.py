@@ -30,7 +30,12 @@ class Packs:
     def refresh(self) -> None:
         """Sees what was packed or pruned since."""
         ranges = pack_ranges(self.directory) if self.directory.is_dir() else []
-        self._open, self._unpacked, self.ranges = {}, {}, ranges
+        self.close()
+        self.ranges = ranges
+
+    def close(self) -> None:
+        """Lets go of the files; they are opened again when they are read."""
+        self._open, self._unpacked, self._noted = {}, {}, None
 
     @property
     def end_seq(self) -> int:

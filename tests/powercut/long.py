@@ -32,8 +32,9 @@ def power_cuts(folder: Path) -> str:
     return (
         f"{outcome.states} crash states of {3 * (seed - SEED)} runs ({fates}; {outcome.again} after an earlier power "
         "cut): no acknowledged entry lost, no published checkpoint contradicted, no signature beyond the signer's "
-        f"memory, no cursor ahead; at most {outcome.entries} entries and {outcome.checkpoints} published checkpoints "
-        "at stake"
+        f"memory, no cursor ahead, nothing pruned that was not signed away; at most {outcome.entries} entries, "
+        f"{outcome.checkpoints} published checkpoints, {outcome.packed} rounds of packing and {outcome.pruned} of "
+        "pruning at stake"
     )
 
 
