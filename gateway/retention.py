@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import chores, describe
+from gateway import chores, describe, durable
 from gateway.apart import apart_for_long
 from gateway.config.model import RetainConfig
 from gateway.errors import GatewayError, TamperError
@@ -143,7 +143,7 @@ class Retention:
         if self._pruned is None:
             self._pruned = await self._apart(chores.survey)
             # A start may have come between a pack and the removal of what is in it.
-            self._log.take_packs()
+            await self._take_packs()
 
     async def _pack(self) -> None:
         for _ in range(_PACKS_A_ROUND):
@@ -152,7 +152,11 @@ class Retention:
                 return
             await self._apart(chores.seal, end)
             # A crash before this line: the next start finds what was packed.
-            self._log.take_packs()
+            await self._take_packs()
+
+    async def _take_packs(self) -> None:
+        # In a thread: a slow card takes its time for each file.
+        await asyncio.to_thread(durable.remove, self._log.use_packs())
 
     async def _apart(self, work: Callable[..., _Result], *args: int | Path | bytes | str) -> _Result:
         return await apart_for_long(partial(work, self._directory, *args), _DEADLINE_S)
@@ -173,7 +177,7 @@ class Retention:
                 return False
             # The manifest is signed: a crash from here on leaves the pack whole or pruned, and either is accounted for.
             await self._apart(chores.prune, first, end)
-            self._log.take_packs()
+            await self._take_packs()
             self._promised, self._pruned = None, end
             return True
         there = self._situation()

@@ -103,6 +103,8 @@ class Bug:
 
     plant: Callable[[], None]
     breaks: tuple[str, ...]
+    #: Only runs that pack and prune have it (``tests.powercut.workload``).
+    busy: bool = False
 
     def is_shown_by(self, broken: Collection[str]) -> bool:
         """Whether one of its rules is among those that were broken."""
@@ -115,8 +117,8 @@ BUGS = {
     "no-directory-fsync": Bug(plant=no_directory_fsync, breaks=("I2", "I3")),
     "cursor-before-puback": Bug(plant=cursor_before_puback, breaks=("D6",)),
     "signature-before-memory": Bug(plant=signature_before_memory, breaks=("I2",)),
-    "segments-before-pack": Bug(plant=segments_before_pack, breaks=("I3", "D5")),
-    "prune-before-manifest": Bug(plant=prune_before_manifest, breaks=("P",)),
+    "segments-before-pack": Bug(plant=segments_before_pack, breaks=("I3", "D5"), busy=True),
+    "prune-before-manifest": Bug(plant=prune_before_manifest, breaks=("P",), busy=True),
 }
 
 
