@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.site import BATCHES, DEFAULT, Site
 from drivers.keys.file import open_file_key
+from gateway import durable
 from gateway.log.files import SegmentFiles
 from gateway.log.note import parse_checkpoint
 from gateway.log.pack import PACK_ENTRIES
@@ -176,7 +177,7 @@ def pack(folder: Path) -> dict[str, Any]:
         end += PACK_ENTRIES
     files = SegmentFiles(directory, 0)
     files.starts[:] = segment_starts(directory)
-    files.drop_below(end - PACK_ENTRIES)
+    durable.remove(files.drop_below(end - PACK_ENTRIES))
     return {"entries": end - PACK_ENTRIES, "bytes": own}
 
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -85,10 +85,11 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 @contextlib.contextmanager
-def writing_atomically(path: Path) -> Iterator[BinaryIO]:
+def writing_atomically(path: Path, check: Callable[[Path], None] = lambda _path: None) -> Iterator[BinaryIO]:
     """As ``write_atomically``, for content that is written piece by piece: durable when the block has ended.
 
-    When the block raises, *path* is as it was. A crash may leave a file ``.NAME.tmp``.
+    *check* looks at the file as the disk has it, before it gets its name. When it or the block raises, *path* is as it
+    was. A crash may leave a file ``.NAME.tmp``.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -96,6 +97,8 @@ def writing_atomically(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        check(temporary)
         temporary.rename(path)
         sync_directory(path.parent)
     finally:

@@ -34,7 +34,7 @@ class LogUnavailable(UnavailableError):  # noqa: N818
 class PrunedError(UnavailableError):
     """The entry was in the log, and was removed to make room; ``next_seq`` is the first one after it that is there."""
 
-    def __init__(self, message: str, *, next_seq: int) -> None:
+    def __init__(self, message: str, *, next_seq: int = 0) -> None:
         super().__init__(message)
         self.next_seq = next_seq
 

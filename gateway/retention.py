@@ -5,27 +5,24 @@ archive (where one is configured), and it is older than ``days``; or older than 
 room than ``free_mb``. A manifest entry says so first, and goes only with the next checkpoint: what is gone was signed
 away. A clock that is not synchronised makes nothing old.
 
-The heavy part is done in a child process (``gateway.apart``): it takes some megabytes, and seconds of a small
+The heavy part (``gateway.chores``) is done in a child process: it takes some megabytes, and seconds of a small
 processor, that polling shall not feel.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from gateway import describe, durable
-from gateway.apart import apart
+from gateway import chores, describe, durable
+from gateway.apart import apart_for_long
 from gateway.config.model import RetainConfig
 from gateway.errors import GatewayError, TamperError
-from gateway.log.entry import ALARM, WARNING, Kind, decode
+from gateway.log.entry import ALARM, WARNING, Kind
 from gateway.log.log import Log
 from gateway.log.pack import PACK_ENTRIES
 from gateway.log.reader import note_size
@@ -33,14 +30,13 @@ from gateway.reading import Clock, Moment
 from gateway.task import Progress
 from gateway.writer import Writer
 
+_Result = TypeVar("_Result")
 ROUND_S = 60.0
 #: Packs that one round may make, and prune: the rest has time until the next.
 _PACKS_A_ROUND = 8
 _DAY_MS = 86_400_000
 #: On a small board a pack takes some ten seconds, an archive that is begun late some minutes.
 _DEADLINE_S = 3600.0
-BALLAST = "ballast"
-_BALLAST_BYTES = 256 * 1024
 _SYNCHRONISED = "S"
 
 
@@ -50,7 +46,7 @@ class Candidate:
 
     first_seq: int
     end_seq: int
-    #: Wall clock of its newest entry, Unix milliseconds.
+    #: No entry of it was written later than this, Unix milliseconds.
     newest_ms: int
 
 
@@ -111,21 +107,28 @@ class Retention:
 
     async def round(self) -> None:
         """Packs, archives and prunes what is due; what goes wrong is said, and tried again next time."""
-        try:
-            await self._pack()
-            await self._archive()
-            for _ in range(_PACKS_A_ROUND):
-                if not await self._prune():
-                    break
-        except TamperError as error:
-            if self._new_trouble(str(error)):
-                self._writer.event("log-changed", ALARM, self._log.origin, f"{error}; nothing is packed or pruned")
-        except (GatewayError, OSError) as error:
-            text = f"{error.strerror or error}" if isinstance(error, OSError) else str(error)
-            if self._new_trouble(text):
-                self._writer.event("retention-failed", WARNING, str(self._directory), text)
-        else:
+        faults = list[str]()
+        # Each for itself: a disk without room for the next pack is one that must be pruned.
+        for step in (self._survey, self._pack, self._archive, self._prune_some):
+            try:
+                await step()
+            except TamperError as error:
+                if self._new_trouble(str(error)):
+                    self._writer.event("log-changed", ALARM, self._log.origin, f"{error}; nothing is packed or pruned")
+                return
+            except OSError as error:
+                faults.append(f"{error.strerror or error}")
+            except GatewayError as error:
+                faults.append(str(error))
+        if not faults:
             self._writer.troubles.pop("retention", None)
+        elif self._new_trouble(faults[0]):
+            self._writer.event("retention-failed", WARNING, str(self._directory), faults[0])
+
+    async def _prune_some(self) -> None:
+        for _ in range(_PACKS_A_ROUND):
+            if not await self._prune():
+                break
 
     def _new_trouble(self, text: str) -> bool:
         new = self._writer.troubles.get("retention") != text
@@ -136,26 +139,34 @@ class Retention:
         note = self._log.newest_checkpoint
         return note_size(note) if note else 0
 
-    async def _pack(self) -> None:
+    async def _survey(self) -> None:
         if self._pruned is None:
-            self._pruned = await asyncio.to_thread(apart, partial(_survey, self._directory))
+            self._pruned = await self._apart(chores.survey)
+            # A start may have come between a pack and the removal of what is in it.
+            await self._take_packs()
+
+    async def _pack(self) -> None:
         for _ in range(_PACKS_A_ROUND):
             end = self._log.packs.end_seq + self._pack_entries
             if end >= min(self._signed_size(), self._log.durable_size):
                 return
-            await self._apart(_seal, end)
+            await self._apart(chores.seal, end)
+            # A crash before this line: the next start finds what was packed.
+            await self._take_packs()
 
-    async def _apart(self, work: Callable[..., None], *args: int | Path | bytes) -> None:
-        await asyncio.to_thread(apart, partial(work, self._directory, *args), deadline_s=_DEADLINE_S)
-        # A crash before this line: the next start finds what was packed or pruned.
-        self._log.take_packs()
+    async def _take_packs(self) -> None:
+        # In a thread: a slow card takes its time for each file.
+        await asyncio.to_thread(durable.remove, self._log.use_packs())
+
+    async def _apart(self, work: Callable[..., _Result], *args: int | Path | bytes | str) -> _Result:
+        return await apart_for_long(partial(work, self._directory, *args), _DEADLINE_S)
 
     async def _archive(self) -> None:
         target = self._rule().archive
         note = self._log.newest_checkpoint
         if target is None or note is None or self._archived >= self._log.packs.end_seq:
             return
-        await self._apart(_archive, target, note)
+        await self._apart(chores.archive, target, note)
         self._archived = note_size(note)
 
     async def _prune(self) -> bool:
@@ -165,15 +176,16 @@ class Retention:
             if self._signed_size() <= seq:
                 return False
             # The manifest is signed: a crash from here on leaves the pack whole or pruned, and either is accounted for.
-            await self._apart(_prune, first, end)
+            await self._apart(chores.prune, first, end)
+            await self._take_packs()
             self._promised, self._pruned = None, end
             return True
-        oldest = self._find_oldest()
-        reason = reason_to_prune(oldest, self._situation(), self._rule()) if oldest else None
+        there = self._situation()
+        oldest = await self._find_oldest(there)
+        reason = reason_to_prune(oldest, there, self._rule()) if oldest else None
         if oldest is None or reason is None:
             return False
-        described = partial(_doomed, self._directory, oldest.first_seq, oldest.end_seq, reason)
-        body = await asyncio.to_thread(apart, described, deadline_s=_DEADLINE_S)
+        body = await self._apart(chores.doomed, oldest.first_seq, oldest.end_seq, reason)
         entry = self._writer.append(Kind.MANIFEST, body, urgent=True)
         self._promised = (oldest.first_seq, oldest.end_seq, entry.seq)
         return False
@@ -186,72 +198,16 @@ class Retention:
             now=self._clock(), free_bytes=describe.disk(self._directory)["free_bytes"], settled_seq=settled
         )
 
-    def _find_oldest(self) -> Candidate | None:
-        """The oldest pack of which nothing was pruned."""
-        found = next(((first, end) for first, end in self._log.packs.ranges if first >= (self._pruned or 0)), None)
-        if found is None:
+    async def _find_oldest(self, there: Situation) -> Candidate | None:
+        """The oldest pack of which nothing was pruned; None as well while it could not go in any case."""
+        if self._pruned is None or there.now.quality != _SYNCHRONISED:
+            return None
+        found = next(((first, end) for first, end in self._log.packs.ranges if first >= self._pruned), None)
+        if found is None or found[1] > there.settled_seq:
             return None
         if self._oldest is None or (self._oldest.first_seq, self._oldest.end_seq) != found:
-            first, end = found
-            # The entry behind it as well: the clock may have been wrong while the last one was written.
-            newest = [decode(data).moment.wall_ms for seq in (end - 1, end) for data in self._log.read(seq, seq + 1)]
-            self._oldest = Candidate(first_seq=first, end_seq=end, newest_ms=max(newest))
+            newest_ms = await self._apart(chores.newest_ms, found[1])
+            if newest_ms is None:
+                return None
+            self._oldest = Candidate(first_seq=found[0], end_seq=found[1], newest_ms=newest_ms)
         return self._oldest
-
-
-# What follows runs in a child process, and imports there what the gateway itself has no need of.
-
-
-def _survey(directory: Path) -> int:
-    """The seq behind the newest pruned pack; also sees to the ballast."""
-    from gateway.log.packs import Packs
-
-    with contextlib.suppress(OSError):
-        # On a disk that is full already there is none.
-        keep_ballast(directory)
-    packs = Packs(directory)
-    start = packs.minimum_index()
-    return next((end for first, end in packs.ranges if first < start <= end), 0)
-
-
-def _seal(directory: Path, end_seq: int) -> None:
-    from gateway.log.seal import seal
-    from gateway.log.view import LogView
-
-    footer = seal(directory, end_seq)
-    LogView(directory).nodes().restore(footer.end_seq, start=footer.first_seq)
-
-
-def _archive(directory: Path, target: Path, note: bytes) -> None:
-    from gateway.log.tiles import write_tiles
-    from gateway.log.view import LogView
-
-    view = LogView(directory)
-    write_tiles(target, view.origin, view.entries, note, pruned=view.pruned())
-
-
-def _doomed(directory: Path, first_seq: int, end_seq: int, reason: str) -> list[Any]:
-    from gateway.log.seal import doomed
-
-    return doomed(directory, first_seq, end_seq).body(reason)
-
-
-def _prune(directory: Path, first_seq: int, end_seq: int) -> None:
-    from gateway.log.seal import prune
-
-    ballast = directory / BALLAST
-    try:
-        prune(directory, first_seq, end_seq)
-    except OSError as error:
-        if error.errno != errno.ENOSPC or not ballast.exists():
-            raise
-        # The room that was kept for this: what is written in its place is smaller than what it replaces.
-        durable.remove([ballast])
-        prune(directory, first_seq, end_seq)
-    keep_ballast(directory)
-
-
-def keep_ballast(directory: Path) -> None:
-    """Keeps some room on the disk, so that even a full one can be pruned. Raises OSError."""
-    if not (directory / BALLAST).exists():
-        os.close(durable.preallocate(directory / BALLAST, b"", _BALLAST_BYTES))

@@ -133,6 +133,10 @@ class Board:
                 await self._retention.round()
                 await self._writer.commit()
 
+    async def notice(self) -> None:
+        """A gateway asks for room with each commit, some seconds apart."""
+        await self._writer.commit()
+
     def _sign(self) -> None:
         tree = self.log.durable_tree()
         note = self._signer.sign_checkpoint(ORIGIN, tree.size, tree.root())
@@ -167,6 +171,7 @@ def live(folder: Path, life: Life) -> tuple[Lived, Lived, Lived]:
         await board.live(life.full_days)
         full = board.look()
         foreign.unlink()
+        await board.notice()
         await board.live(0.1)
         return roomy, full, board.look()
 

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from gateway.config.model import RetainConfig
 from gateway.errors import PrunedError
-from gateway.log.entry import Kind, decode
-from gateway.log.log import Log
+from gateway.log.entry import Kind
 from gateway.log.tile_reader import read_note
 from gateway.log.verify import Demands, verify_tiles
 from gateway.reading import Moment
-from gateway.retention import BALLAST, Candidate, Retention, Situation, reason_to_prune
-from gateway.writer import Policy, Writer
-from tests.log_dir import KEY, Station
-from tests.small_disks import KB, ext4, fill
+from gateway.retention import Candidate, Situation, reason_to_prune
+from tests.log_dir import KEY
+from tests.retained_board import DAY_MS, PACK, RULE, Board
 
-DAY_MS = 86_400_000
-RULE = RetainConfig(days=400, days_min=31, free_mb=200, archive=None, fields_days=400)
 NOW = Moment(boottime_ns=0, wall_ms=1_790_000_000_000, quality="S", error_ms=5)
 ROOM = 1 << 40
-PACK = 512
-POLICY = Policy(commit_ms=10_000, commit_entries=64, checkpoint_ms=60_000, checkpoint_entries=256)
 
 
 @pytest.mark.parametrize(
@@ -48,49 +40,6 @@ def test_what_may_go(days: int, free: int, settled: int, quality: str, reason: s
     oldest = Candidate(first_seq=0, end_seq=512, newest_ms=NOW.wall_ms - days * DAY_MS)
     there = Situation(now=dataclasses.replace(NOW, quality=quality), free_bytes=free, settled_seq=settled)
     assert reason_to_prune(oldest, there, RULE) == reason
-
-
-class Board:
-    """A log with its writer and its retention, and a clock in days."""
-
-    def __init__(self, state: Path, rule: RetainConfig = RULE) -> None:
-        self.station = Station(state, segment_bytes=64 * 1024)
-        self.log: Log = self.station.start()
-        self.writer = Writer(self.log, self.station.signer, POLICY, self.now, lambda: None)
-        self.rule = rule
-        self.confirmed = 1 << 40
-        self.quality = "S"
-        self.retention = Retention(
-            self.writer, self.station.directory, lambda: self.rule, lambda: self.confirmed, self.now, PACK
-        )
-
-    def now(self) -> Moment:
-        moment = self.station.clock()
-        return dataclasses.replace(moment, quality=self.quality)
-
-    def later(self, days: int) -> None:
-        self.station.clock.start_ms += days * DAY_MS
-
-    async def live(self, entries: int) -> None:
-        self.station.fill(entries // 32, 32)
-        await self.writer.commit()
-        await self.writer.checkpoint()
-
-    async def rounds(self, count: int = 1) -> None:
-        for _ in range(count):
-            await self.retention.round()
-            await self.writer.commit()
-            await self.writer.checkpoint()
-
-    def manifests(self) -> list[tuple[int, int, str]]:
-        found = [decode(data) for seq in self._seqs() for data in self.log.read(seq, seq + 1)]
-        return [(entry.body[0], entry.body[1], entry.body[2]) for entry in found if entry.kind is Kind.MANIFEST]
-
-    def _seqs(self) -> range:
-        return range(self.log.packs.minimum_index(), self.log.durable_size)
-
-    def minimum(self) -> int:
-        return self.log.packs.minimum_index()
 
 
 @pytest.fixture
@@ -212,42 +161,3 @@ async def test_changed_entries_are_not_packed_and_raise_an_alarm(board: Board) -
     assert board.log.packs.end_seq == 0
     events = [entry.body[0] for entry in board.log.last_entries(20) if entry.kind is Kind.EVENT]
     assert events == ["log-changed"]
-
-
-async def test_a_full_disk_gives_up_old_entries_and_goes_on(tmp_path: Path) -> None:
-    """With nothing left at all, the ballast makes room for the smaller pack; young entries stay."""
-    with ext4(tmp_path / "image", 16_384 * KB) as disk:
-        board = Board(disk.path / "state", dataclasses.replace(RULE, free_mb=4, days_min=31))
-        await board.live(8 * PACK)
-        await board.rounds(1)
-        assert (board.station.directory / BALLAST).exists()
-        board.later(40)
-        await board.live(PACK)
-        await board.rounds(1)
-        packed = board.log.packs.end_seq
-        # Somebody else takes the rest of the disk.
-        foreign = fill(disk.path)
-        await board.rounds(40)
-        assert board.minimum() == 8 * PACK < packed
-        assert board.manifests()[0][2] == "older than 31 days, and less than 4 MB are free"
-        assert board.station.verify().verdict == "intact"
-        foreign.unlink()
-        await board.writer.commit()
-        await board.live(PACK)
-        await board.rounds(2)
-        assert board.station.verify().verdict == "intact"
-        await board.writer.finish()
-        board.log.close()
-
-
-async def test_a_round_that_fails_is_said_once(board: Board, tmp_path: Path) -> None:
-    """And tried again with the next."""
-    board.rule = dataclasses.replace(RULE, archive=Path("/proc/archive"))
-    await board.live(2 * PACK)
-    await board.rounds(3)
-    events = [entry.body[0] for entry in board.log.last_entries(20) if entry.kind is Kind.EVENT]
-    assert events == ["retention-failed"]
-    board.rule = RULE
-    await asyncio.sleep(0)
-    await board.rounds()
-    assert board.writer.troubles == {}

@@ -89,12 +89,11 @@ class SegmentFiles:
         with contextlib.suppress(OSError):
             self._spare.unlink(missing_ok=True)
 
-    def drop_below(self, end_seq: int) -> None:
-        """Removes the segments whose entries are all below *end_seq*; never the newest. Raises OSError."""
-        gone = [start for start, stop in pairwise(self.starts) if stop <= end_seq]
-        # A crash on the way leaves some, or a power cut brings some back: they hold nothing that the packs do not.
-        durable.remove(self.directory / segment_name(start) for start in gone)
+    def drop_below(self, end_seq: int) -> list[Path]:
+        """Forgets the segments whose entries are all below *end_seq*, never the newest; returns them, to be removed."""
+        gone = {start for start, stop in pairwise(self.starts) if stop <= end_seq}
         self.starts[:] = [start for start in self.starts if start not in gone]
+        return [self.directory / segment_name(start) for start in sorted(gone)]
 
     def give_up(self, size: int) -> str | None:
         """Puts the segments that begin above *size* aside; name of the one that holds entry *size* - 1, if any."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway import durable
 from gateway.errors import LogUnavailable
 from gateway.log.entry import ALARM, INFORMATION, Entry, Kind, decode, encode
 from gateway.log.nodes import TreeNodes
@@ -159,9 +160,17 @@ class Log:
         """The packed part of the log."""
         return self._segments.reader.packs
 
+    def use_packs(self) -> list[Path]:
+        """Sees what was packed or pruned; returns the segments that nobody needs any more.
+
+        They can be removed, at leisure: a crash on the way leaves some, or a power cut brings some back, and they hold
+        nothing that the packs do not.
+        """
+        return self._segments.take_packs()
+
     def take_packs(self) -> None:
-        """Sees what was packed or pruned; see ``Segments.take_packs``."""
-        self._segments.take_packs()
+        """The same, and removes them. Raises OSError."""
+        durable.remove(self.use_packs())
 
     def prepare(self) -> None:
         """Makes room for what comes; see ``Segments.prepare``."""
@@ -193,6 +202,7 @@ class Log:
     def close(self) -> None:
         """Closes the files. Commit first."""
         self._segments.close()
+        self.packs.close()
 
 
 def open_log(

@@ -22,8 +22,10 @@ under another name and renamed, so a crash leaves the old state or the new one.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
+import weakref
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,6 +104,14 @@ def pack_ranges(directory: Path) -> list[tuple[int, int]]:
     return sorted((int(match[1]), int(match[2])) for match in names if match)
 
 
+def note_size(note: bytes) -> int:
+    """Tree size that a checkpoint note of this log states: its second line. Raises TamperError where there is none."""
+    try:
+        return int(note.split(b"\n", 2)[1])
+    except (ValueError, IndexError) as error:
+        raise TamperError("a checkpoint in the log states no size") from error
+
+
 def encode_chunk(entries: Sequence[bytes]) -> bytes:
     """The chunk of 256 entries that follow one another."""
     place = prev_place(entries[0])
@@ -170,16 +180,27 @@ class PackWriter:
 
 
 class Pack:
-    """One pack file, opened for reading. Raises TamperError for what is no pack, OSError from the disk."""
+    """One pack file, opened for reading. Raises TamperError for what is no pack, OSError from the disk.
 
-    def __init__(self, path: Path) -> None:
+    It stays open, and so stays what it was: another process may prune it meanwhile, which puts a new file in its place.
+    """
+
+    def __init__(self, path: Path, name: str = "") -> None:
+        """*name* is the one that it is to get, where it has not got it yet."""
         self.path = path
-        match = _NAME.fullmatch(path.name)
+        name = name or path.name
+        match = _NAME.fullmatch(name)
         first = int(match[1]) if match else 0
-        with path.open("rb") as file, _Named(path, first):
-            self.footer = _read_footer(file)
-            if pack_name(self.footer.first_seq, self.footer.end_seq) != path.name:
-                raise MalformedError(f"it is {pack_name(self.footer.first_seq, self.footer.end_seq)}")
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        closing = weakref.finalize(self, os.close, self._fd)
+        try:
+            with os.fdopen(self._fd, "rb", closefd=False) as file, _Named(path, first):
+                self.footer = _read_footer(file)
+                if pack_name(self.footer.first_seq, self.footer.end_seq) != name:
+                    raise MalformedError(f"it is {pack_name(self.footer.first_seq, self.footer.end_seq)}")
+        except (TamperError, OSError):
+            closing()
+            raise
         lengths = [length for length, _ in self.footer.chunks]
         self._offsets = list(accumulate(lengths, initial=len(_MAGIC)))
 
@@ -206,9 +227,7 @@ class Pack:
             return list(starmap(lambda seq, note: (seq, note), found))
 
     def _read(self, offset: int, length: int) -> bytes:
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(offset)
-            return file.read(length)
+        return os.pread(self._fd, length, offset)
 
 
 class _Named:

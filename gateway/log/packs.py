@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.errors import PrunedError, TamperError
-from gateway.log.pack import CHUNK, Pack, pack_name, pack_ranges
+from gateway.log.pack import CHUNK, Pack, note_size, pack_name, pack_ranges
 from gateway.log.tree import EMPTY_ROOT, leaf_hash
 
 #: Opened packs, and unpacked chunks, that are remembered: about 10 and 60 kB each.
@@ -23,13 +23,19 @@ class Packs:
         self.directory = directory
         self._open: dict[int, Pack] = {}
         self._unpacked: dict[int, list[bytes]] = {}
+        self._noted: Pack | None = None
         self.ranges: list[tuple[int, int]] = []
         self.refresh()
 
     def refresh(self) -> None:
         """Sees what was packed or pruned since."""
         ranges = pack_ranges(self.directory) if self.directory.is_dir() else []
-        self._open, self._unpacked, self.ranges = {}, {}, ranges
+        self.close()
+        self.ranges = ranges
+
+    def close(self) -> None:
+        """Lets go of the files; they are opened again when they are read."""
+        self._open, self._unpacked, self._noted = {}, {}, None
 
     @property
     def end_seq(self) -> int:
@@ -76,6 +82,14 @@ class Packs:
             if max_bytes <= 0:
                 break
         return found
+
+    def newest_note(self, seq: int) -> bytes | None:
+        """The largest checkpoint in the pack that holds entry *seq*; None where it has none, or this was told last."""
+        pack = self._holding(seq)
+        if pack is self._noted:
+            return None
+        self._noted = pack
+        return max((note for _, note in pack.notes()), key=note_size, default=None)
 
     def _holding(self, seq: int) -> Pack:
         number = bisect.bisect_right(self.ranges, (seq, self.end_seq)) - 1

@@ -10,9 +10,12 @@ from pathlib import Path
 from gateway.errors import LogUnavailable, TamperError
 from gateway.log.frame import BLOCK, CHECKPOINT, ENTRY, FrameError, frames
 from gateway.log.nodes import NodeFiles, TreeNodes
+from gateway.log.pack import note_size
 from gateway.log.packs import Packs
 from gateway.log.scan import segment_name
 from gateway.log.tree import leaf_hash
+
+__all__ = ["SegmentReader", "note_size"]
 
 #: Readers in flight that are remembered: one per sink and a few more.
 _PLACES = 32
@@ -20,14 +23,6 @@ _NOTES = 256
 _LEAVES_BYTES = 1 << 20
 #: Read at a time: most often the newest few entries are wanted. Any frame behind any padding fits into the second.
 _WINDOWS = (16 * 1024, 128 * 1024)
-
-
-def note_size(note: bytes) -> int:
-    """Tree size that a checkpoint note of this log states: its second line. Raises TamperError where there is none."""
-    try:
-        return int(note.split(b"\n", 2)[1])
-    except (ValueError, IndexError) as error:
-        raise TamperError("a checkpoint in the log states no size") from error
 
 
 class SegmentReader:
@@ -52,21 +47,28 @@ class SegmentReader:
             return []
         if start < self.packs.end_seq:
             return self._read_packed(start, stop, max_entries, max_bytes)
-        index = bisect.bisect_right(self._starts, start) - 1
-        if index < 0:
-            raise TamperError(f"entry {start} is not in {self._directory}: its segment is missing", seq=start)
-        segment = self._starts[index]
-        if index + 1 < len(self._starts):
-            stop = min(stop, self._starts[index + 1])
-        count = min(stop - start, max_entries)
         try:
-            found = self._collect(segment, start, count, max_bytes)
+            return self._read_segment(start, stop, max_entries, max_bytes)
         except FileNotFoundError as error:
             # Another process may have packed it since this one looked.
             self.packs.refresh()
             if start < self.packs.end_seq:
                 return self._read_packed(start, stop, max_entries, max_bytes)
-            raise TamperError(f"entry {start}: {segment_name(segment)} is missing", seq=start) from error
+            raise TamperError(
+                f"entry {start} is not in {self._directory}: its segment is missing", seq=start
+            ) from error
+
+    def _read_segment(self, start: int, stop: int, max_entries: int, max_bytes: int) -> list[bytes]:
+        index = bisect.bisect_right(self._starts, start) - 1
+        if index < 0:
+            raise FileNotFoundError
+        segment = self._starts[index]
+        if index + 1 < len(self._starts):
+            stop = min(stop, self._starts[index + 1])
+        try:
+            found = self._collect(segment, start, min(stop - start, max_entries), max_bytes)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise LogUnavailable(f"{segment_name(segment)} cannot be read: {error.strerror}") from error
         if not found:
@@ -75,11 +77,16 @@ class SegmentReader:
 
     def _read_packed(self, start: int, stop: int, max_entries: int, max_bytes: int) -> list[bytes]:
         try:
-            return self.packs.read(start, stop, max_entries=max_entries, max_bytes=max_bytes)
+            found = self.packs.read(start, stop, max_entries=max_entries, max_bytes=max_bytes)
+            note = self.packs.newest_note(start)
         except FileNotFoundError as error:
             raise TamperError(f"entry {start}: its pack is missing", seq=start) from error
         except OSError as error:
             raise LogUnavailable(f"the pack of entry {start} cannot be read: {error.strerror}") from error
+        if note is not None:
+            # One for a whole pack: so who reads on through it gets a checkpoint now and then.
+            self._remember(note)
+        return found
 
     def nodes(self, *, believe: bool = True) -> TreeNodes:
         """Hashes of complete subtrees, for one proof; *believe* set to False takes nothing but the entries."""
@@ -131,16 +138,25 @@ class SegmentReader:
     def first_checkpoint(self, seq: int) -> bytes | None:
         """The first stored checkpoint that covers entry *seq*; None when none does. Raises as ``read``."""
         try:
-            for number, (_, end) in enumerate(self.packs.ranges):
-                notes = self.packs.pack(number).notes() if end > seq else []
-                if covering := [note for _, note in notes if note_size(note) > seq]:
-                    return min(covering, key=note_size)
-            for segment in self._starts[max(bisect.bisect_right(self._starts, seq) - 1, 0) :]:
-                note = self._first_note(segment, seq)
-                if note is not None:
-                    return note
+            try:
+                return self._first_checkpoint(seq)
+            except FileNotFoundError:
+                # As above.
+                self.packs.refresh()
+                return self._first_checkpoint(seq)
         except OSError as error:
             raise LogUnavailable(f"the log in {self._directory} cannot be read: {error.strerror}") from error
+
+    def _first_checkpoint(self, seq: int) -> bytes | None:
+        for number, (_, end) in enumerate(self.packs.ranges):
+            notes = self.packs.pack(number).notes() if end > seq else []
+            if covering := [note for _, note in notes if note_size(note) > seq]:
+                return min(covering, key=note_size)
+        first = max(seq, self.packs.end_seq)
+        for segment in self._starts[max(bisect.bisect_right(self._starts, first) - 1, 0) :]:
+            note = self._first_note(segment, seq)
+            if note is not None:
+                return note
         return None
 
     def _first_note(self, segment: int, seq: int) -> bytes | None:

@@ -1,13 +1,13 @@
 """Packs old segments, and prunes packs: everything that makes an old part of a log smaller.
 
-Sealing. The entries of the next pack are read from their segments, written, made durable under their name, read back
-and compared; only then may the segments go. A crash before that leaves them, and after it both: the pack counts, and
-what is left of the segments below it is removed by the next round.
+Sealing. The entries of the next pack are read from their segments, written, synced, read back from the disk, and named;
+only then may the segments go. A crash before that leaves them, and after it both: the pack counts, and what is left of
+the segments below it is removed by the next round.
 
 Pruning. First a manifest entry says what will go, with the SHA-256 of each C2SP entry bundle, so that a copy from an
-archive can be recognised; when that entry is durable, the pack is replaced by one without the chunks. Chunks stay
-that hold an entry which others refer to or that a verifier needs: genesis, definition, key, manifest. The hashes of
-the others stay as well, so every proof about what is left stands.
+archive can be recognised; when that entry is durable, the pack is replaced by one without the chunks, which was read
+back too. Chunks stay that hold an entry which others refer to or that a verifier needs: genesis, definition, key,
+manifest. The hashes of the others stay as well, so every proof about what is left stands.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,16 @@ def seal(directory: Path, end_seq: int) -> Footer:
     packs = Packs(directory)
     first = packs.end_seq
     before = packs.newest()
+    if before is not None and first >= end_seq:
+        # Who asked last ended before it could say that it was done.
+        return before.footer
     tree = before.footer.tree_behind() if before else Frontier()
     if tree.size != first:
         raise TamperError(f"the packs in {directory} do not lead to entry {first}", seq=first)
     path = directory / pack_name(first, end_seq)
     source = _Source(directory, first, end_seq)
     known = NodeFiles(directory)
-    with durable.writing_atomically(path) as file:
+    with durable.writing_atomically(path, partial(_read_back, name=path.name)) as file:
         writer = PackWriter(file)
         for entries in source.chunks():
             value = complete_root([leaf_hash(data) for data in entries])
@@ -79,27 +83,22 @@ def seal(directory: Path, end_seq: int) -> Footer:
             if known.get(_RUN_LEVEL, seq >> _RUN_LEVEL) not in (value, None):
                 raise TamperError(f"entries {seq} to {seq + CHUNK - 1} are not what was appended", seq=seq)
             writer.add(encode_chunk(entries), value)
-        writer.finish(
+        return writer.finish(
             origin=source.origin,
             first_seq=first,
             edge=tree.hashes(),
             note=source.note_before,
             notes=source.notes,
         )
-    return _read_back(path)
 
 
-def _read_back(path: Path) -> Footer:
-    try:
-        pack = Pack(path)
-        for number in range(len(pack.footer.chunks)):
+def _read_back(path: Path, name: str) -> None:
+    """Raises TamperError for an entry whose prev is not what stands before it, or what the disk has not taken well."""
+    pack = Pack(path, name)
+    for number, (length, _) in enumerate(pack.footer.chunks):
+        if length:
             pack.entries(number)
-        pack.notes()
-    except TamperError:
-        # An entry whose prev is not what stands before it: the segments keep it, for verify to judge.
-        path.unlink()
-        raise
-    return pack.footer
+    pack.notes()
 
 
 class _Source:
@@ -180,7 +179,7 @@ def prune(directory: Path, first_seq: int, end_seq: int) -> int:
     before = path.stat().st_size
     kept = {number for number in range(len(pack.footer.chunks)) if _is_kept(pack, number)}
     footer = pack.footer
-    with durable.writing_atomically(path) as file:
+    with durable.writing_atomically(path, partial(_read_back, name=path.name)) as file:
         writer = PackWriter(file)
         for number, (_, value) in enumerate(footer.chunks):
             writer.add(pack.raw_chunk(number) if number in kept else b"", value)

@@ -196,11 +196,11 @@ class Segments:
         note = next((note for _, note in reversed(self._unsynced) if note), self.newest_checkpoint or b"")
         return Header(origin=self.origin, first_seq=tree.size, prev=last_hash, edge=tree.hashes(), note=note)
 
-    def take_packs(self) -> None:
-        """Reads from the packs that were made or pruned since, and removes the segments that they hold."""
+    def take_packs(self) -> list[Path]:
+        """Reads from the packs that were made or pruned since; returns the segments that they hold, to be removed."""
         with self._lock:
             self.reader.packs.refresh()
-            self._files.drop_below(self.reader.packs.end_seq)
+            return self._files.drop_below(self.reader.packs.end_seq)
 
     def prepare(self) -> None:
         """Makes the next segment ready, so that a full disk is met here and not by an append. Blocks on the disk.

@@ -11,6 +11,7 @@ entries, and whatever a segment holds beyond its last valid entry with the recov
 from __future__ import annotations
 
 import bisect
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
@@ -24,7 +25,7 @@ from gateway.log.scan import Contents, extend_tree, load, load_chained, notes_be
 from gateway.log.survey import take_survey
 from gateway.log.tile_reader import minimum_index, read_runs
 from gateway.log.tree import leaf_hash
-from gateway.log.verify_packs import check_pack, packed_root
+from gateway.log.verify_packs import check_pack, files_of, packed_root, were_moved
 from gateway.log.walk import INTACT, TAMPERED, TORN, UNSIGNED, UNWITNESSED, Demands, Report, Standing, Walk, wrong_root
 
 __all__ = [
@@ -68,8 +69,19 @@ def verify_segments(
 ) -> Report:
     """Checks the log in *directory*; *signed_size* is what the signer's own state says it signed.
 
+    A gateway may write, pack and prune meanwhile: where that crosses the check, it is done again.
     Raises ConfigError for demands that could prove nothing, OSError from the disk.
     """
+    for _ in range(_LOOKS):
+        before, report = files_of(directory), None
+        with contextlib.suppress(FileNotFoundError):
+            report = _verify_once(directory, demands, signed_size, progress)
+        if report is not None and (report.verdict != TAMPERED or not were_moved(before, directory)):
+            return report
+    return _verify_once(directory, demands, signed_size, progress)
+
+
+def _verify_once(directory: Path, demands: Demands, signed_size: int, progress: Callable[[int], None]) -> Report:
     walk = Walk(demands=demands)
     try:
         fault = _walk_segments(directory, walk, signed_size, progress)
@@ -244,13 +256,16 @@ def _collect(notes: Sequence[tuple[int, bytes]], packs: Packs, walk: Walk, roots
             roots.setdefault(checkpoint.size, []).append(standing)
             continue
         trusted = walk.verify(standing)
-        if _root_at(packs, checkpoint.size) != checkpoint.root:
+        root = _root_at(packs, checkpoint.size)
+        if root is None:
+            continue
+        if root != checkpoint.root:
             raise wrong_root(checkpoint, checkpoint.size)
         walk.signed_size = max(walk.signed_size, checkpoint.size if trusted else 0)
 
 
-def _root_at(packs: Packs, size: int) -> bytes:
-    """The root at a size that was passed before: a slow key store's checkpoint stands far behind its entries."""
+def _root_at(packs: Packs, size: int) -> bytes | None:
+    """The root at a size passed before, as of a checkpoint that stands far behind its entries; None where pruned."""
     if size <= packs.end_seq:
         return packed_root(packs, size)
     start = max(start for start in segment_starts(packs.directory) if start <= size)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 from gateway.errors import PrunedError, TamperError
 from gateway.log.pack import Pack
 from gateway.log.packs import Packs
 from gateway.log.walk import Standing, Walk
+
+_HOLDING = frozenset((".seg", ".pack"))
 
 
 def check_pack(pack: Pack, walk: Walk, roots: dict[int, list[Standing]]) -> None:
@@ -23,9 +28,29 @@ def check_pack(pack: Pack, walk: Walk, roots: dict[int, list[Standing]]) -> None
             walk.skip(value, roots)
 
 
-def packed_root(packs: Packs, size: int) -> bytes:
-    """The root at a size whose entries are packed. Raises TamperError."""
+def packed_root(packs: Packs, size: int) -> bytes | None:
+    """The root at a size whose entries are packed; None where they were pruned, as ``Walk.skip`` passes over it.
+
+    Raises TamperError.
+    """
     try:
         return packs.root(size)
-    except PrunedError as error:
-        raise TamperError(f"the checkpoint of size {size} cannot be compared: {error}", seq=size) from error
+    except PrunedError:
+        return None
+
+
+def files_of(directory: Path) -> dict[str, int]:
+    """The files that hold entries, and which ones they are (inode)."""
+    return {path.name: inode for path in directory.iterdir() if (inode := _inode(path)) and path.suffix in _HOLDING}
+
+
+def _inode(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_ino
+    return 0
+
+
+def were_moved(before: dict[str, int], directory: Path) -> bool:
+    """Whether some of these files are not what they were: a gateway packs and prunes meanwhile."""
+    now = files_of(directory)
+    return any(now.get(name) != inode for name, inode in before.items())

@@ -46,10 +46,16 @@ class LogView:
         self.newest_checkpoint: bytes | None = None
         self.refresh()
 
+    @property
+    def packs(self) -> Packs:
+        """The packed part."""
+        return self._reader.packs
+
     def refresh(self) -> None:
         """Sees what was appended since. Raises TamperError where the newest segment has no readable header."""
-        self._reader.packs.refresh()
+        # In this order: a segment that is packed in between is in both lists, and not in none.
         self._starts[:] = segment_starts(self.directory)
+        self.packs.refresh()
         path = self.directory / segment_name(self._starts[-1])
         try:
             newest = load(path)
@@ -63,8 +69,8 @@ class LogView:
         for start in self._starts[: -1 - _LOOK_BACK : -1]:
             try:
                 notes = load(self.directory / segment_name(start)).notes
-            except FrameError:
-                # log verify says what is wrong with it; the checkpoint looked for is not in it.
+            except (FrameError, FileNotFoundError):
+                # log verify says what is wrong with it, or it was packed just now; others may hold one.
                 continue
             if (found := next((note for _, note in reversed(notes) if is_cosigned(note)), None)) is not None:
                 return found
@@ -104,7 +110,7 @@ class LogView:
         tree = Frontier()
         while tree.size < size:
             start = tree.size
-            value = None if start % CHUNK else self._reader.packs.pruned_hash(start // CHUNK)
+            value = None if start % CHUNK else self.packs.pruned_hash(start // CHUNK)
             if value is not None and start + CHUNK <= size:
                 tree.append_run(value)
             else:
@@ -113,7 +119,7 @@ class LogView:
 
     def pruned(self) -> Pruned:
         """What is left of the entries that were pruned, for an export."""
-        packs = self._reader.packs
+        packs = self.packs
         minimum = packs.minimum_index()
         return Pruned(minimum_index=minimum, kept=_kept(packs, minimum), node=self.nodes().node)
 

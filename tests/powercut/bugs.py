@@ -6,15 +6,18 @@ ext4 hides it from any disk: a state file of less than a sector that is overwrit
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from gateway import durable
 from gateway.log.note import checkpoint_text, sign_note
 from gateway.log.signer_state import GuardedSigner, Signed
 from gateway.outbox import Outbox
+from gateway.retention import Retention
 
 
 def no_fdatasync() -> None:
@@ -71,12 +74,37 @@ def signature_before_memory() -> None:
     GuardedSigner.sign_checkpoint = hasty  # type: ignore[method-assign]
 
 
+def segments_before_pack() -> None:
+    """A pack is not synced before the segments that it holds are removed."""
+
+    @contextlib.contextmanager
+    def hasty(path: Path, check: Callable[[Path], None]) -> Iterator[BinaryIO]:
+        temporary = path.with_name(f".{path.name}.tmp")
+        with temporary.open("wb") as file:
+            yield file
+        check(temporary)
+        temporary.rename(path)
+
+    durable.writing_atomically = hasty
+
+
+def prune_before_manifest() -> None:
+    """A pack is pruned when its manifest entry is written, not when that is durable and signed."""
+
+    def hasty(self: Retention) -> int:
+        return 1 << 62
+
+    Retention._signed_size = hasty  # type: ignore[method-assign]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bug:
     """A defect, and the rules of ``tests.powercut.judge`` that it breaks."""
 
     plant: Callable[[], None]
     breaks: tuple[str, ...]
+    #: Only runs that pack and prune have it (``tests.powercut.workload``).
+    busy: bool = False
 
     def is_shown_by(self, broken: Collection[str]) -> bool:
         """Whether one of its rules is among those that were broken."""
@@ -89,6 +117,8 @@ BUGS = {
     "no-directory-fsync": Bug(plant=no_directory_fsync, breaks=("I2", "I3")),
     "cursor-before-puback": Bug(plant=cursor_before_puback, breaks=("D6",)),
     "signature-before-memory": Bug(plant=signature_before_memory, breaks=("I2",)),
+    "segments-before-pack": Bug(plant=segments_before_pack, breaks=("I3", "D5"), busy=True),
+    "prune-before-manifest": Bug(plant=prune_before_manifest, breaks=("P",), busy=True),
 }
 
 

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from gateway.channel import Message
+from gateway.config.model import RetainConfig
 from gateway.errors import SinkUnavailable
 from gateway.keeper import KeyKeeper
 from gateway.log.log import Declared, open_log, shut_down
 from gateway.log.note import VerifierKey
 from gateway.log.tree import leaf_hash
 from gateway.outbox import Outbox
+from gateway.retention import Retention
 from gateway.signing import Purpose
 from gateway.sink import Hello, Lost
 from gateway.state import State
@@ -33,6 +35,10 @@ KEY = VerifierKey.of(ORIGIN, Ed25519Signer().public_key)
 #: A header, and three commits of one block each: every run begins many segments.
 SEGMENT_BYTES = 16 * 1024
 CHANNEL = "shore"
+#: The smallest pack that there can be.
+PACK = 256
+#: Everything may go once it is packed, confirmed and signed away, whatever the clock says: it begins anew at a start.
+KEEP_NOTHING = RetainConfig(days=-1000, days_min=-1000, free_mb=0, archive=None, fields_days=0)
 DECLARED = Declared(origin=ORIGIN, software="test 1", commit_ms=10_000, commit_entries=64, vkeys=(KEY.text,))
 #: Nothing happens by itself: the workload says when.
 _BY_HAND = Policy(commit_ms=3_600_000, commit_entries=10**9, checkpoint_ms=3_600_000, checkpoint_entries=10**9)
@@ -132,8 +138,12 @@ class Device:
         self.writer = Writer(self.log, self.keeper, _BY_HAND, self.clock, self._durable)
         self.shore = Shore(self._tell)
         self.outbox = Outbox(self.log, self.shore, self.state, will=b"{}", jitter=lambda: 1.0)
+        self.retention = Retention(self.writer, self.directory, lambda: KEEP_NOTHING, self._confirmed, self.clock, PACK)
         self._delivery = asyncio.create_task(self.outbox.run())
         self._durable()
+
+    def _confirmed(self) -> int:
+        return self.outbox.status.acked_seq + 1
 
     def _durable(self) -> None:
         """The promise: what is durable may leave from here on."""

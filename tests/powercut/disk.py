@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import gc
 import importlib.util
 import os
 import subprocess
@@ -55,6 +56,10 @@ def mount_ext4(device: str, path: Path) -> None:
 
 def unmount(path: Path) -> None:
     """umount(2). Raises OSError."""
+    if _LIBC.umount2(str(path).encode(), 0) == 0:
+        return
+    # A pack stays open as long as anything holds on to it, were it an error that is told already.
+    gc.collect()
     if _LIBC.umount2(str(path).encode(), 0):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), str(path))

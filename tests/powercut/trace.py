@@ -48,7 +48,7 @@ class Told:
     confirmed: int = 0
     #: What cannot both be true of one log, in words.
     contradictions: list[str] = field(default_factory=list)
-    #: The workload had begun, or come to its end.
+    #: The workload had begun, packed, pruned, or come to its end.
     phases: list[str] = field(default_factory=list)
 
     def hear(self, marker: bytes) -> None:

@@ -40,6 +40,9 @@ class Outcome:
     #: The most that was at stake in one state.
     entries: int = 0
     checkpoints: int = 0
+    #: The most rounds in one state after which segments, and entries, had gone.
+    packed: int = 0
+    pruned: int = 0
 
     def take(self, state: CrashState, said: list[str]) -> None:
         """Counts one state."""
@@ -50,6 +53,8 @@ class Outcome:
         self.said += [f"{state}: {text}" for text in said]
         self.entries = max([self.entries, *state.told.durable])
         self.checkpoints = max(self.checkpoints, len(state.told.published))
+        self.packed = max(self.packed, state.told.phases.count("packed"))
+        self.pruned = max(self.pruned, state.told.phases.count("pruned"))
 
 
 class Laboratory:

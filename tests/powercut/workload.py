@@ -12,12 +12,14 @@ import ctypes
 import json
 import os
 import random
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from gateway import cursor, durable
+from gateway.log import seal
 from gateway.log.entry import Kind
 from tests.powercut.bugs import plant
 from tests.powercut.device import Device
@@ -32,6 +34,7 @@ class Run:
 
     def __init__(self, state: Path, marks: Path, seed: int) -> None:
         self.rng = random.Random(seed)
+        self._busy = bool(seed % 2)
         self.state = state
         self._marks = os.open(marks, os.O_WRONLY | os.O_CLOEXEC)
         self.device: Device
@@ -48,7 +51,8 @@ class Run:
 
     async def work(self, steps: int) -> None:
         """Begins, does so many steps, and stops."""
-        names, weights = list(STEPS), [weight for weight, _ in STEPS.values()]
+        steps_of = STEPS if self._busy else {name: step for name, step in STEPS.items() if name not in BUSY}
+        names, weights = list(steps_of), [weight for weight, _ in steps_of.values()]
         self.tell({"told": "begin"})
         await self.start()
         for name in self.rng.choices(names, weights, k=steps):
@@ -64,6 +68,58 @@ async def read(run: Run) -> None:
         seq = run.device.log.size
         point = [0, seq.to_bytes(4, "big"), seq * 7, -1]
         run.device.writer.append(Kind.READING, [1, [], [point] * run.rng.randint(1, 14)])
+
+
+async def read_many(run: Run) -> None:
+    """A busy time: some packs."""
+    for _ in range(6):
+        for _ in range(run.rng.randint(60, 120)):
+            seq = run.device.log.size
+            run.device.writer.append(Kind.READING, [1, [], [[0, seq.to_bytes(4, "big"), seq * 7, -1]]])
+        await run.device.writer.commit()
+    await run.device.writer.checkpoint()
+
+
+async def retain(run: Run) -> None:
+    """A round of the retention: packs, removes what is packed, says what will go, prunes what was signed away."""
+    packs = run.device.log.packs
+    packed, pruned = packs.end_seq, packs.minimum_index()
+    await run.device.retention.round()
+    # Places to cut at: segments have gone, and entries.
+    if packs.end_seq > packed:
+        run.tell({"told": "packed"})
+    if packs.minimum_index() > pruned:
+        run.tell({"told": "pruned"})
+
+
+async def let_go(run: Run) -> None:
+    """All that it takes for the oldest three packs to go: the far side has everything, and says so."""
+    await read_many(run)
+    await run.device.settled()
+    while run.device.shore.waiting:
+        await confirm(run)
+        await run.device.settled()
+    # The second round must wait for the signature. The oldest pack has the first entry, which stays.
+    for step in (retain, retain, commit, sign) * 3:
+        await step(run)
+    await retain(run)
+
+
+async def kill_in_background(run: Run) -> None:
+    """The work in the background dies, before or after a file has its name, and then the gateway."""
+    what = run.rng.choice(["_read_back", "sync_directory"])
+    where, parent = (seal if what == "_read_back" else durable), os.getpid()
+    real = getattr(where, what)
+
+    def dies(*args: Any, **more: Any) -> None:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(*args, **more)
+
+    setattr(where, what, dies)
+    await retain(run)
+    setattr(where, what, real)
+    await kill(run)
 
 
 async def alarm(run: Run) -> None:
@@ -134,6 +190,10 @@ async def kill_in_sync(run: Run) -> None:
 #: Name: weight, what is done.
 STEPS: dict[str, tuple[int, Callable[[Run], Awaitable[None]]]] = {
     "read": (30, read),
+    "read many": (3, read_many),
+    "retain": (8, retain),
+    "let go": (7, let_go),
+    "kill in background": (2, kill_in_background),
     "commit": (20, commit),
     "alarm": (4, alarm),
     "sign": (12, sign),
@@ -143,6 +203,10 @@ STEPS: dict[str, tuple[int, Callable[[Run], Awaitable[None]]]] = {
     "kill": (2, kill),
     "kill in sync": (2, kill_in_sync),
 }
+
+
+#: Steps of busy runs only, those with an odd seed: among their many writes, small faults would seldom be hit.
+BUSY = frozenset(("read many", "retain", "let go", "kill in background"))
 
 
 def main() -> None:
