@@ -173,7 +173,8 @@ class Retention:
         """Takes one step towards less; False when there is none to take now."""
         if self._promised is not None:
             first, end, seq = self._promised
-            if self._signed_size() <= seq:
+            # A channel that came meanwhile begins at the start, and is waited for.
+            if self._signed_size() <= seq or self._situation().settled_seq < end:
                 return False
             # The manifest is signed: a crash from here on leaves the pack whole or pruned, and either is accounted for.
             await self._apart(chores.prune, first, end)

@@ -93,6 +93,21 @@ async def test_what_a_channel_has_not_confirmed_stays(board: Board) -> None:
     assert board.minimum() == 3 * PACK
 
 
+async def test_a_channel_that_comes_behind_the_manifest_is_waited_for(board: Board) -> None:
+    """What was said may go, and need not."""
+    await board.live(2 * PACK)
+    board.later(500)
+    await board.live(PACK)
+    await board.rounds()
+    assert len(board.manifests()) == 1
+    board.confirmed = 7
+    await board.rounds(4)
+    assert board.minimum() == 0
+    board.confirmed = 1 << 40
+    await board.rounds(4)
+    assert board.minimum() == 2 * PACK
+
+
 async def test_a_clock_that_is_not_synchronised_makes_nothing_old(board: Board) -> None:
     """It may stand at any year."""
     await board.live(2 * PACK)
