@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.errors import MalformedError, TamperError
+from gateway.errors import MalformedError, PrunedError, TamperError
 from gateway.log.entry import Kind, decode
 from gateway.log.note import open_note, parse_checkpoint, split_note
 from gateway.log.vkey import VerifierKey
@@ -120,7 +120,13 @@ def history_of(origin: str, entries: Iterable[tuple[int, bytes]]) -> KeyHistory:
 def statements(log: Entries, since: int = 0) -> Iterator[Statement]:
     """The statements in the key entries from *since* on. Raises TamperError for one that cannot be read."""
     seq = since
-    while batch := log.read(seq, max_entries=_BATCH):
+    while seq < log.durable_size:
+        try:
+            batch = log.read(seq, max_entries=_BATCH)
+        except PrunedError as error:
+            # A key entry is never pruned.
+            seq = error.next_seq
+            continue
         for data in batch:
             # The kind is the third byte of every entry: most need not be decoded.
             if data[2] == Kind.KEY:
