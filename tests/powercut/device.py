@@ -35,8 +35,8 @@ KEY = VerifierKey.of(ORIGIN, Ed25519Signer().public_key)
 #: A header, and three commits of one block each: every run begins many segments.
 SEGMENT_BYTES = 16 * 1024
 CHANNEL = "shore"
-#: The smallest pack that there can be.
-PACK = 256
+#: Two chunks: one of them often holds an entry that stays.
+PACK = 512
 #: Everything may go once it is packed, confirmed and signed away, whatever the clock says: it begins anew at a start.
 KEEP_NOTHING = RetainConfig(days=-1000, days_min=-1000, free_mb=0, archive=None, fields_days=0)
 DECLARED = Declared(origin=ORIGIN, software="test 1", commit_ms=10_000, commit_entries=64, vkeys=(KEY.text,))
