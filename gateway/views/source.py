@@ -116,7 +116,8 @@ class Source:
                     yield data
                     start += 1
             except PrunedError as error:
-                self.skipped["entries that were pruned"] += error.next_seq - start
+                end = error.next_seq if stop is None else min(error.next_seq, stop)
+                self.skipped["entries that were pruned"] += end - start
                 start = error.next_seq
             else:
                 return
