@@ -15,7 +15,7 @@ from gateway.log.packs import Packs
 from gateway.log.reader import SegmentReader
 from gateway.log.scan import load, segment_name, segment_starts
 from gateway.log.tiles import Pruned
-from gateway.log.tree import Frontier, leaf_hash
+from gateway.log.tree import Frontier
 from gateway.reading import MeterDescription
 
 _BATCH = 4096
@@ -122,10 +122,6 @@ class LogView:
         packs = self.packs
         minimum = packs.minimum_index()
         return Pruned(minimum_index=minimum, kept=_kept(packs, minimum), node=self.nodes().node)
-
-    def leaves(self) -> Iterator[bytes]:
-        """Leaf hashes of all entries."""
-        return map(leaf_hash, self.entries())
 
     def entry(self, seq: int) -> Entry | None:
         """The entry *seq*, or None beyond the end."""
