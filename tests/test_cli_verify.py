@@ -15,20 +15,11 @@ from gateway.log.note import VerifierKey, checkpoint_text, sign_note
 from gateway.log.proof import write_proof
 from gateway.log.tiles import write_tiles
 from gateway.log.tree import HashStore, inclusion_proof, leaf_hash
-from gateway.reading import MeterDescription, Moment, PointReading, PointSpec, Reading, Scaled, Status
+from gateway.reading import Moment, PointReading, Reading, Scaled, Status
 from tests.log_keys import ORIGIN, Ed25519Signer, log_key, note_of
+from tests.metered_log import MAIN
 
 MOMENT = Moment(boottime_ns=5, wall_ms=1_700_000_000_123, quality="S", error_ms=20)
-METER = MeterDescription(
-    name="main",
-    model="eastron-sdm120",
-    digest=bytes(32),
-    location="bench unit 1",
-    points=(
-        PointSpec(name="voltage", obis="1-0:32.7.0", unit="V", register="fc4 0x0000 f32 abcd scale10 0"),
-        PointSpec(name="import_total", obis="1-0:1.8.0", unit="kWh", register="fc4 0x0048 f32 abcd scale10 0"),
-    ),
-)
 READING = Reading(
     moment=MOMENT,
     points=(
@@ -38,7 +29,7 @@ READING = Reading(
 )
 BODIES = [
     (Kind.GENESIS, [ORIGIN, "test", 10_000, 64, [log_key().text], [], "first start"]),
-    (Kind.DEFINITION, entry.definition_body(METER)),
+    (Kind.DEFINITION, entry.definition_body(MAIN)),
     (Kind.READING, entry.reading_body(1, READING)),
 ]
 

@@ -139,7 +139,7 @@ def _require_refusals(gateway: RunningGateway, file: Path, tmp_path: Path) -> No
     assert json.loads(done.stdout)["ok"] is False
     for arguments, said in (
         (("disclose", "0-3", "--points", "import_total"), "no concealed reading"),
-        (("disclose", str(one), "--points", "import_totl"), "did you mean"),
+        (("disclose", f"0-{one}", "--points", "import_totl"), "did you mean"),
         (("disclose", "999999", "--points", "import_total"), "cannot be proved yet"),
         (("show", "999999"), "the log ends with entry"),
         (("show", "7-x"), "no entry number"),
