@@ -33,8 +33,9 @@ from gateway.log.vkey import VerifierKey
 from gateway.signing import Signer
 
 if TYPE_CHECKING:
+    from gateway.log.durable import DurableEntries
     from gateway.log.log import Log
-    from gateway.log.log_keys import Entries, LogKeys
+    from gateway.log.log_keys import LogKeys
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class KeyKeeper:
             _log.warning("the last checkpoint of %s cannot be told: %s", origin, error)
             return None
 
-    def recognise(self, log: Entries) -> str | None:
+    def recognise(self, log: DurableEntries) -> str | None:
         """Looks whether *log* is this key's to sign; why it has to be closed, or None. ``rotate`` comes next."""
         from gateway.log.log_keys import read_log_keys, was_key
 
@@ -144,7 +145,7 @@ class KeyKeeper:
         if self._vkey(self._old) != known.rotation.old:
             self._forget_old()
 
-    def _plan_rotation(self, known: LogKeys, log: Entries, open_previous: Callable[[], Signer]) -> str:
+    def _plan_rotation(self, known: LogKeys, log: DurableEntries, open_previous: Callable[[], Signer]) -> str:
         """Makes ready to rotate; why that cannot be done, or nothing."""
         from gateway.log.log_keys import was_key
 

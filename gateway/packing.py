@@ -11,6 +11,7 @@ from typing import Protocol
 
 from gateway.channel import Message
 from gateway.errors import PrunedError
+from gateway.log.durable import DurableEntries
 
 #: Entries and bytes of one message: reading, packing and sending it holds up the event loop for about a millisecond.
 MESSAGE_ENTRIES = 256
@@ -19,25 +20,8 @@ MESSAGE_BYTES = 32 * 1024
 OVERHEAD_BYTES = 4 * 1024
 
 
-class LogReader(Protocol):
+class LogReader(DurableEntries, Protocol):
     """What delivery sees of the log: what is durable. ``gateway/log/log.py`` is one."""
-
-    @property
-    def origin(self) -> str:
-        """The log's name."""
-
-    @property
-    def durable_size(self) -> int:
-        """Entries that survive a power cut; only these may leave."""
-
-    @property
-    def newest_checkpoint(self) -> bytes | None:
-        """The newest durable signed note; its second line is the size."""
-
-    def read(
-        self, start: int, stop: int | None = None, *, max_entries: int = 1024, max_bytes: int = 256 * 1024
-    ) -> list[bytes]:
-        """Durable entries from seq *start* on; empty at the end. Costs the same per entry at any depth."""
 
     def checkpoint_covering(self, first_seq: int, end_seq: int) -> bytes | None:
         """The newest durable note known with *first_seq* < size ≤ *end_seq*."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from gateway.errors import MalformedError, PrunedError, TamperError
 from gateway.log.entry import Kind, decode
@@ -18,29 +18,11 @@ from gateway.log.note import open_note, parse_checkpoint, split_note
 from gateway.log.vkey import VerifierKey
 
 if TYPE_CHECKING:
+    from gateway.log.durable import DurableEntries
     from gateway.log.key_history import KeyHistory
     from gateway.log.key_statement import Rotation, Statement
 
 _BATCH = 1024
-
-
-class Entries(Protocol):
-    """A log as far as it is needed here; ``Segments`` and ``Log`` are such."""
-
-    @property
-    def origin(self) -> str:
-        """The log's origin line."""
-
-    @property
-    def durable_size(self) -> int:
-        """Entries that survive a power cut."""
-
-    @property
-    def newest_checkpoint(self) -> bytes | None:
-        """The newest durable signed note."""
-
-    def read(self, start: int, stop: int | None = None, *, max_entries: int = 1024) -> list[bytes]:
-        """Durable entries from seq *start* on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +55,7 @@ def signed_first(note: bytes, key: VerifierKey) -> bool:
         return False
 
 
-def read_log_keys(log: Entries, name: str) -> LogKeys:
+def read_log_keys(log: DurableEntries, name: str) -> LogKeys:
     """What *log* says. Raises TamperError where a statement that no checkpoint covers yet does not hold."""
     note = log.newest_checkpoint
     named = _named(log) if note is None else ()
@@ -91,7 +73,7 @@ def read_log_keys(log: Entries, name: str) -> LogKeys:
     return found
 
 
-def was_key(log: Entries, key: VerifierKey) -> bool:
+def was_key(log: DurableEntries, key: VerifierKey) -> bool:
     """Whether *key* was a key of this log once: named, or taken up by a rotation. Reads the whole log."""
     return key.text in _named(log) or any(key in (said.old, said.new) for said in _rotations(log, 0))
 
@@ -117,7 +99,7 @@ def history_of(origin: str, entries: Iterable[tuple[int, bytes]]) -> KeyHistory:
     return history
 
 
-def statements(log: Entries, since: int = 0) -> Iterator[Statement]:
+def statements(log: DurableEntries, since: int = 0) -> Iterator[Statement]:
     """The statements in the key entries from *since* on. Raises TamperError for one that cannot be read."""
     seq = since
     while seq < log.durable_size:
@@ -143,12 +125,12 @@ def _statement(data: bytes, seq: int) -> Statement:
         raise TamperError(f"entry {seq}: {error}", seq=seq) from error
 
 
-def _named(log: Entries) -> tuple[str, ...]:
+def _named(log: DurableEntries) -> tuple[str, ...]:
     first = log.read(0, 1)
     return tuple(decode(first[0]).body[4]) if first else ()
 
 
-def _rotations(log: Entries, since: int) -> Iterator[Rotation]:
+def _rotations(log: DurableEntries, since: int) -> Iterator[Rotation]:
     for said in statements(log, since):
         from gateway.log.key_statement import Rotation
 

@@ -33,6 +33,7 @@ from typing import Any, Protocol
 from gateway.config.model import WitnessConfig
 from gateway.errors import GatewayError, UnavailableError
 from gateway.log.cosignature import WitnessKey, carry, signers_of
+from gateway.log.durable import DurableLog
 from gateway.log.entry import ALARM
 from gateway.log.note import Checkpoint, parse_checkpoint
 from gateway.log.reader import note_size
@@ -51,22 +52,6 @@ _NEWS_S_MAX = 60.0
 _ALARMS = {Outcome.REFUSED: "witness-refused", Outcome.AHEAD: "rolled-back"}
 
 
-class Ledger(Protocol):
-    """The log that is witnessed, as ``gateway.log.log.Log`` has it."""
-
-    @property
-    def origin(self) -> str:
-        """Its origin."""
-
-    @property
-    def durable_size(self) -> int:
-        """Its entries."""
-
-    @property
-    def newest_checkpoint(self) -> bytes | None:
-        """Its newest signed checkpoint."""
-
-
 class Keeper(Protocol):
     """Who writes into the log; ``gateway.writer.Writer`` is one."""
 
@@ -81,7 +66,7 @@ class Keeper(Protocol):
 class _Shared:
     """What the tasks of all witnesses of one log share."""
 
-    log: Ledger
+    log: DurableLog
     directory: Path
     keeper: Keeper
     state: State
@@ -232,7 +217,7 @@ class Witnesses:
     def __init__(
         self,
         configs: Sequence[WitnessConfig],
-        log: Ledger,
+        log: DurableLog,
         directory: Path,
         keeper: Keeper,
         state: State,
