@@ -53,6 +53,18 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
+def try_sync(files: Iterable[int], directory: Path | None = None) -> OSError | None:
+    """Syncs open *files*, then the names in *directory*; the error of the first that failed, which is never retried."""
+    try:
+        for fd in files:
+            sync_file(fd)
+        if directory is not None:
+            sync_directory(directory)
+    except OSError as error:
+        return error
+    return None
+
+
 def make_directory(path: Path, mode: int = 0o755) -> None:
     """On return, *path* and any parents made on the way survive a power cut. An existing directory is fine."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]

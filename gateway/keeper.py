@@ -33,7 +33,7 @@ from gateway.log.vkey import VerifierKey
 from gateway.signing import Signer
 
 if TYPE_CHECKING:
-    from gateway.log.durable import DurableEntries
+    from gateway.log.durable_log import DurableEntries
     from gateway.log.log import Log
     from gateway.log.log_keys import LogKeys
 

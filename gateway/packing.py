@@ -11,7 +11,7 @@ from typing import Protocol
 
 from gateway.channel import Message
 from gateway.errors import PrunedError
-from gateway.log.durable import DurableEntries
+from gateway.log.durable_log import DurableEntries
 
 #: Entries and bytes of one message: reading, packing and sending it holds up the event loop for about a millisecond.
 MESSAGE_ENTRIES = 256

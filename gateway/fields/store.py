@@ -211,23 +211,13 @@ class FieldStore:
                 full, self._full, current = self._full, [], self._fd
                 names, self._names_dirty = self._names_dirty, False
                 count, failed = len(self._pending), self._failed
-            error = None if failed else self._sync([*full, current], names=names)
+            error = None if failed else durable.try_sync({*full, current} - {-1}, self.directory if names else None)
             with self._lock:
                 if failed or error is not None:
                     self._replace([*full, current], error)
                 else:
                     del self._pending[:count]
                     _close(full)
-
-    def _sync(self, files: list[int], *, names: bool) -> OSError | None:
-        try:
-            for fd in set(files) - {-1}:
-                durable.sync_file(fd)
-            if names:
-                durable.sync_directory(self.directory)
-        except OSError as error:
-            return error
-        return None
 
     def _replace(self, files: list[int], error: OSError | None) -> None:
         """Gives up the files that were not confirmed and writes their records again, elsewhere; see ``sync``."""

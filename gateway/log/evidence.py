@@ -46,8 +46,8 @@ from gateway.log.disclosure import Disclosed, verify_disclosure
 from gateway.log.entry import Entry, Kind, decode, description
 from gateway.log.note import Checkpoint, decode_decimal
 from gateway.log.proof import verified_checkpoint
-from gateway.log.tree import HASH_SIZE, NodeSource, leaf_hash, left_size, node_hash, range_root
-from gateway.log.vkey import VerifierKey, decode_base64
+from gateway.log.tree import NodeSource, leaf_hash, left_size, node_hash, range_root
+from gateway.log.vkey import VerifierKey, decode_base64, decode_hash
 from gateway.reading import MeterDescription
 
 HEADER = "meter-gateway/evidence@v1"
@@ -144,7 +144,7 @@ def parse_evidence(data: bytes) -> Evidence:
         raise MalformedError("evidence: it lists no entry")
     return Evidence(
         entries=_by_seq(found["entry"], "entry"),
-        hashes=tuple(_hash(text) for (text,) in found["hash"]),
+        hashes=tuple(decode_hash(text, "evidence, hash line") for (text,) in found["hash"]),
         note=note,
         fields=_by_seq(found["field"], "field"),
         rotations=tuple(decode_base64(text, "evidence, rotation") for (text,) in found["rotation"]),
@@ -169,13 +169,6 @@ def _by_seq(rows: list[list[str]], kind: str) -> dict[int, bytes]:
         found[seq] = decode_base64(text, f"evidence, {kind} {seq}")
         last = seq
     return found
-
-
-def _hash(text: str) -> bytes:
-    data = decode_base64(text, "evidence, hash line")
-    if len(data) != HASH_SIZE:
-        raise MalformedError(f"evidence: a hash of {len(data)} bytes, not {HASH_SIZE}")
-    return data
 
 
 def _text(data: bytes) -> str:

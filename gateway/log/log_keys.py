@@ -18,7 +18,7 @@ from gateway.log.note import open_note, parse_checkpoint, split_note
 from gateway.log.vkey import VerifierKey
 
 if TYPE_CHECKING:
-    from gateway.log.durable import DurableEntries
+    from gateway.log.durable_log import DurableEntries
     from gateway.log.key_history import KeyHistory
     from gateway.log.key_statement import Rotation, Statement
 

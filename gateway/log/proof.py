@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from gateway.errors import MalformedError, TamperError
 from gateway.log.key_history import successors
 from gateway.log.note import Checkpoint, decode_decimal, of_origin, open_note, parse_checkpoint, verify_checkpoint
-from gateway.log.tree import HASH_SIZE, leaf_hash, verify_inclusion
-from gateway.log.vkey import VerifierKey, decode_base64
+from gateway.log.tree import leaf_hash, verify_inclusion
+from gateway.log.vkey import VerifierKey, decode_base64, decode_hash
 
 HEADER = "c2sp.org/tlog-proof@v1"
 MAX_PROOF = 131_072
@@ -81,7 +81,9 @@ def parse_proof(data: bytes) -> Proof:
     index = decode_decimal(lines.pop(0)[6:], "proof, index line")
     if len(lines) > MAX_HASHES:
         raise MalformedError(f"proof: {len(lines)} hashes; no tree needs more than {MAX_HASHES}")
-    return Proof(index=index, extra=extra, hashes=tuple(map(_hash, lines)), note=note)
+    return Proof(
+        index=index, extra=extra, hashes=tuple(decode_hash(line, "proof, hash line") for line in lines), note=note
+    )
 
 
 def verify_proof(
@@ -130,10 +132,3 @@ def verified_checkpoint(
 
 def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-def _hash(line: str) -> bytes:
-    data = decode_base64(line, "proof, hash line")
-    if len(data) != HASH_SIZE:
-        raise MalformedError(f"proof: a hash of {len(data)} bytes, not {HASH_SIZE}")
-    return data

@@ -241,14 +241,7 @@ class Segments:
 
     def _sync(self, files: list[int], *, names: bool) -> OSError | None:
         self.before_sync()
-        try:
-            for fd in files:
-                durable.sync_file(fd)
-            if names:
-                durable.sync_directory(self.directory)
-        except OSError as error:
-            return error
-        return None
+        return durable.try_sync(files, self.directory if names else None)
 
     def _confirm(self, pending: int, tree: Frontier, last_hash: bytes, confirmed: tuple[str, int]) -> None:
         notes = [note for _, note in self._unsynced[:pending] if note]

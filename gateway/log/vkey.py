@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from gateway.errors import MalformedError
+from gateway.log.tree import HASH_SIZE
 from gateway.signing import Algorithm, PublicKey
 
 KEY_ID_SIZE = 4
@@ -148,6 +149,14 @@ def decode_base64(text: str, what: str) -> bytes:
     # The decoder ignores unused bits of the last digit; two texts for one value would let a byte change unnoticed.
     if base64.b64encode(data).decode() != text:
         raise MalformedError(f"{what}: {text[:80]!r} is not canonical base64")
+    return data
+
+
+def decode_hash(text: str, what: str) -> bytes:
+    """The hash whose base64 is *text*; raises MalformedError as ``decode_base64`` does, and for another length."""
+    data = decode_base64(text, what)
+    if len(data) != HASH_SIZE:
+        raise MalformedError(f"{what}: a hash of {len(data)} bytes, not {HASH_SIZE}")
     return data
 
 

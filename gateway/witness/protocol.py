@@ -36,8 +36,7 @@ from hashlib import sha256
 
 from gateway.errors import MalformedError
 from gateway.log.note import MAX_NOTE, Checkpoint, decode_decimal, parse_checkpoint
-from gateway.log.tree import HASH_SIZE
-from gateway.log.vkey import decode_base64
+from gateway.log.vkey import decode_hash
 
 ADD_CHECKPOINT = "/add-checkpoint"
 SIZE_TYPE = "text/x.tlog.size"
@@ -87,14 +86,11 @@ def decode_request(body: bytes) -> Request:
     if len(hashes) > MAX_HASHES:
         raise MalformedError(f"request: {len(hashes)} hashes; at most {MAX_HASHES} are allowed")
     old = decode_decimal(first.removeprefix("old "), "request, old size")
-    return Request(old=old, proof=tuple(map(_hash, hashes)), checkpoint=parse_checkpoint(note))
-
-
-def _hash(line: str) -> bytes:
-    data = decode_base64(line, "request, consistency proof")
-    if len(data) != HASH_SIZE:
-        raise MalformedError(f"request: a hash of {len(data)} bytes, not {HASH_SIZE}")
-    return data
+    return Request(
+        old=old,
+        proof=tuple(decode_hash(line, "request, consistency proof") for line in hashes),
+        checkpoint=parse_checkpoint(note),
+    )
 
 
 def encode_size(size: int) -> bytes:

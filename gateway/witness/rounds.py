@@ -33,7 +33,7 @@ from typing import Any, Protocol
 from gateway.config.model import WitnessConfig
 from gateway.errors import GatewayError, UnavailableError
 from gateway.log.cosignature import WitnessKey, carry, signers_of
-from gateway.log.durable import DurableLog
+from gateway.log.durable_log import DurableLog
 from gateway.log.entry import ALARM
 from gateway.log.note import Checkpoint, parse_checkpoint
 from gateway.log.reader import note_size
