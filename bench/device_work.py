@@ -17,6 +17,7 @@ from gateway.log.log import Declared, open_log
 from gateway.log.note import VerifierKey, checkpoint_text, sign_note
 from gateway.log.signer_state import GuardedSigner
 from gateway.reading import Moment
+from gateway.signing import KeyRequest
 
 _DEFINITIONS = list(range(3, 23, 2))
 
@@ -42,7 +43,7 @@ class OurLog:
 
     def __init__(self, folder: Path, schedule: Schedule, signing: str = "guarded") -> None:
         self._directory = folder / "log"
-        self._signer = create_file_key("file:key.pem", folder, durable.create_exclusively)
+        self._signer = create_file_key(KeyRequest(uri="file:key.pem", base=folder), durable.create_exclusively)
         self._guarded = GuardedSigner(self._signer, folder / "signer", ORIGIN)
         key = VerifierKey.of(ORIGIN, self._signer.public_key)
         declared = Declared(origin=ORIGIN, software="bench", commit_ms=10_000, commit_entries=64, vkeys=(key.text,))

@@ -31,7 +31,7 @@ from gateway.log.scan import segment_starts
 from gateway.log.seal import seal
 from gateway.log.view import LogView
 from gateway.log.vkey import VerifierKey
-from gateway.signing import Purpose
+from gateway.signing import KeyRequest, Purpose
 from gateway.views.cose import Proved, receipt
 from gateway.views.evidence import proof
 from tests.whole import ORIGIN
@@ -112,7 +112,7 @@ def prove_first(folder: Path, count: str) -> dict[str, Any]:
 
 def _opened(folder: Path) -> tuple[LogView, VerifierKey, Callable[[bytes], bytes]]:
     site = Site(folder)
-    signer = open_file_key("file:device-key.pem", site.state, Purpose.RECEIPT)
+    signer = open_file_key(KeyRequest(uri="file:device-key.pem", base=site.state, purpose=Purpose.RECEIPT))
     key = VerifierKey.of(ORIGIN, signer.public_key)
     return LogView(site.directory), key, lambda message: signer.sign(Purpose.RECEIPT, message)
 

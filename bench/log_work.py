@@ -25,6 +25,7 @@ from gateway.log.note import VerifierKey
 from gateway.log.signer_state import GuardedSigner
 from gateway.log.verify import INTACT, Demands, verify_segments
 from gateway.reading import Moment
+from gateway.signing import KeyRequest
 
 ORIGIN = "bench.example/log"
 BATCH = 64
@@ -41,7 +42,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.directory = folder / "log"
-        signer = create_file_key("file:key.pem", folder, durable.create_exclusively)
+        signer = create_file_key(KeyRequest(uri="file:key.pem", base=folder), durable.create_exclusively)
         self.key = VerifierKey.of(ORIGIN, signer.public_key)
         self.signer = GuardedSigner(signer, folder / "signer", ORIGIN)
         declared = Declared(

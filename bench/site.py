@@ -22,6 +22,7 @@ from gateway.log.log import Declared, open_log
 from gateway.log.note import VerifierKey
 from gateway.log.signer_state import GuardedSigner
 from gateway.reading import Moment
+from gateway.signing import KeyRequest
 from tests.libmodbus import LibmodbusServer
 from tests.served import serve
 from tests.whole import ORIGIN, RunningGateway
@@ -138,7 +139,7 @@ class Appender:
     """The log of a site, opened."""
 
     def __init__(self, site: Site) -> None:
-        signer = open_file_key("file:device-key.pem", site.state)
+        signer = open_file_key(KeyRequest(uri="file:device-key.pem", base=site.state))
         self._signer = GuardedSigner(signer, site.state / "signer.state", ORIGIN)
         self.key = VerifierKey.of(ORIGIN, signer.public_key)
         declared = Declared(

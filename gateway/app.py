@@ -12,12 +12,14 @@ from gateway.apart import apart
 from gateway.clock import SystemClock
 from gateway.config import load
 from gateway.config.model import BusConfig, ChannelConfig, Config, MeterConfig, ModelInfo
-from gateway.errors import ConfigError, SignerError
+from gateway.errors import ConfigError
 from gateway.keeper import KeyKeeper
 from gateway.outbox import LogReader
+from gateway.patience import Patience, open_patiently
 from gateway.reading import Bus, Clock
 from gateway.registry import Registry
-from gateway.signing import Algorithm, KeyRequest, Purpose, Signer
+from gateway.secrets import read_secret
+from gateway.signing import Algorithm, DeviceKey, KeyRequest, Purpose, Signer
 from gateway.sink import Sink
 from gateway.version import SOFTWARE
 
@@ -164,11 +166,28 @@ class App:
         *,
         create: bool = False,
         purpose: Purpose = Purpose.CHECKPOINT,
-        algorithm: Algorithm = Algorithm.ED25519,
-    ) -> Signer:
-        """The key that *uri* names, made when it is missing and *create* says so. Raises SignerError, ConfigError."""
-        wanted = KeyRequest(uri=uri, base=base, purpose=purpose, create=create, algorithm=algorithm)
-        return KEYS.get(uri.partition(":")[0])(wanted)
+        algorithm: Algorithm | None = None,
+        attended: bool = False,
+        patience: Patience | None = None,
+    ) -> DeviceKey:
+        """The key that *uri* names, made when it is missing and *create* says so. Raises SignerError, ConfigError.
+
+        *patience* is given by who opens it again and again: while a call hangs, no other one is made.
+        """
+        wanted = KeyRequest(
+            uri=uri,
+            base=base,
+            purpose=purpose,
+            create=create,
+            algorithm=algorithm,
+            secret=partial(read_secret, base=base),
+            attended=attended,
+        )
+        scheme = uri.partition(":")[0]
+        open_key = KEYS.get(scheme)
+        if scheme == "file":
+            return open_key(wanted)
+        return open_patiently(partial(open_key, wanted), patience or Patience(uri), create=create)
 
 
 def _model_info(name: str | Path) -> ModelInfo:
@@ -211,16 +230,12 @@ async def _simulated(bus: BusConfig, meters: Sequence[MeterSettings], clock: Clo
     return await open_simulated_bus(bus.name, meters, clock)
 
 
-def _file_key(wanted: KeyRequest) -> Signer:
+def _file_key(wanted: KeyRequest) -> DeviceKey:
     from drivers.keys.file import create_file_key, file_path, open_file_key
 
-    uri, base, purpose = wanted.uri, wanted.base, wanted.purpose
-    if wanted.create and not file_path(uri, base).exists():
-        return create_file_key(uri, base, durable.create_exclusively, purpose, wanted.algorithm)
-    try:
-        return open_file_key(uri, base, purpose)
-    except FileNotFoundError as error:
-        raise SignerError(f"key {uri}: {error.strerror}") from error
+    if wanted.create and not file_path(wanted.uri, wanted.base).exists():
+        return create_file_key(wanted, durable.create_exclusively)
+    return open_file_key(wanted)
 
 
 def _mqtt(channel: ChannelConfig, log: LogReader) -> Sink:
@@ -271,4 +286,4 @@ BUSES: Registry[OpenBus] = Registry(
 SINKS: Registry[Callable[[ChannelConfig, LogReader], Sink]] = Registry(
     "kind of channel", "meter_gateway.sinks", {"mqtt": _mqtt, "directory": _directory}
 )
-KEYS: Registry[Callable[[KeyRequest], Signer]] = Registry("key store", "meter_gateway.keys", {"file": _file_key})
+KEYS: Registry[Callable[[KeyRequest], DeviceKey]] = Registry("key store", "meter_gateway.keys", {"file": _file_key})

@@ -43,6 +43,10 @@ class SignerError(UnavailableError):
     """The key store is away, locked, or refused to sign."""
 
 
+class KeyUnfit(SignerError):  # noqa: N818
+    """The key is there, and is none for this: waiting does not help, the operator must name another one."""
+
+
 class MeterProtocolError(GatewayError):
     """The wire lied: bytes that are no valid reply to what was asked."""
 
@@ -77,6 +81,7 @@ EXIT_INTERRUPTED = 130
 #: The exit code of each group, most specific first.
 EXIT_CODES: tuple[tuple[type[GatewayError], int], ...] = (
     (TamperError, EXIT_TAMPER),
+    (KeyUnfit, EXIT_USAGE),
     (UnavailableError, EXIT_UNAVAILABLE),
     (ConfigError, EXIT_USAGE),
     (MalformedError, EXIT_USAGE),

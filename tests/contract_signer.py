@@ -15,8 +15,8 @@ import pytest
 
 from gateway.errors import SignerError
 from gateway.log.note import VerifierKey, open_note, sign_note, verify_checkpoint
-from gateway.log.vkey import verify_signature
-from gateway.signing import Algorithm, PublicKey, Purpose, Signer
+from gateway.signing import Algorithm, DeviceKey, PublicKey, Purpose, Signer, verify_signature
+from tests.messages import FORMLESS, MESSAGES, checkpoint
 
 ORIGIN = "contract.example.org/log"
 
@@ -43,7 +43,7 @@ class SignerContract:
 
     def test_a_signature_verifies_under_the_public_key(self, signer: Signer) -> None:
         """For messages of several lengths, the empty one included; and not for any other message."""
-        for message in (b"", b"text\n", bytes(10_000)):
+        for message in map(checkpoint, (0, 1, 1000)):
             signature = signer.sign(Purpose.CHECKPOINT, message)
             assert verify_signature(signer.public_key, message, signature)
             assert not verify_signature(signer.public_key, message + b"x", signature)
@@ -60,19 +60,42 @@ class SignerContract:
     def test_it_signs_statements_about_its_own_succession(self, signer: Signer) -> None:
         """Without any wrapping as well; the text is what tells them from checkpoints."""
         key = VerifierKey.of(ORIGIN, signer.public_key)
-        note = sign_note(b"meter-gateway/key-rotation/v1\n", ORIGIN, signer, purpose=Purpose.KEY_STATEMENT)
+        text = MESSAGES[Purpose.KEY_STATEMENT]
+        note = sign_note(text, ORIGIN, signer, purpose=Purpose.KEY_STATEMENT)
         assert open_note(note, [key]) == [key]
 
     def test_another_purpose_is_refused(self, signer: Signer) -> None:
         """A key opened for checkpoints signs nothing else: no receipt, no bill, nor what nobody has thought of yet."""
         own = {Purpose.CHECKPOINT, Purpose.KEY_STATEMENT}
         for purpose in [*(set(Purpose) - own), cast("Purpose", "transaction")]:
-            with pytest.raises(SignerError):
-                signer.sign(purpose, b"pay everything")
+            with pytest.raises(SignerError, match="is opened to sign a checkpoint only"):
+                signer.sign(purpose, MESSAGES.get(purpose, b"pay everything"))
+
+    def test_what_has_not_the_form_of_its_purpose_is_not_signed(self, signer: Signer) -> None:
+        """Whoever calls a transaction a checkpoint gets no signature."""
+        others = [message for purpose, message in MESSAGES.items() if purpose is not Purpose.CHECKPOINT]
+        for message in (*FORMLESS, *others):
+            with pytest.raises(SignerError, match="will not sign what is no checkpoint by its form"):
+                signer.sign(Purpose.CHECKPOINT, message)
+
+    def test_it_tells_of_its_store(self, signer: DeviceKey) -> None:
+        """Which store, what it can make, and whether the key can leave it, with the reason to believe that."""
+        facts = signer.facts()
+        assert facts.store
+        assert signer.public_key.algorithm in facts.algorithms
+        assert facts.made_for in (None, Purpose.CHECKPOINT)
+        assert facts.exportable is None or facts.evidence
+
+    def test_an_attestation_is_signed_by_the_store(self, signer: DeviceKey) -> None:
+        """Where the store gives one: over the challenge, and a signature that verifies."""
+        attestation = signer.attest(b"challenge of 32 bytes, no more..")
+        if attestation is not None:
+            assert b"challenge of 32 bytes, no more.." in attestation.data
+            assert verify_signature(attestation.public_key, attestation.data, attestation.signature)
 
     def test_a_closed_signer_signs_nothing(self, signer: Signer) -> None:
         """And can be closed twice."""
         signer.close()
         signer.close()
         with pytest.raises(SignerError):
-            signer.sign(Purpose.CHECKPOINT, b"text\n")
+            signer.sign(Purpose.CHECKPOINT, checkpoint(0))

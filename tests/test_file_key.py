@@ -5,21 +5,28 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from drivers.keys import file
+from drivers.keys.checked import CheckedKey
 from drivers.keys.file import create_file_key, file_path, open_file_key
 from gateway.durable import create_exclusively
 from gateway.errors import ConfigError, SignerError
-from gateway.log.vkey import pem, verify_signature
-from gateway.signing import Algorithm, Purpose, Signer, may_sign
+from gateway.log.vkey import pem
+from gateway.secrets import read_secret
+from gateway.signing import Algorithm, KeyRequest, Purpose, Signer, may_sign, verify_signature
 from tests.contract_signer import SignerContract
+from tests.messages import MESSAGES, checkpoint
 from tests.parts import need
 
 URI = "file:device-key.pem"
+
+
+def wanted(base: Path, uri: str = URI, purpose: Purpose = Purpose.CHECKPOINT, **more: Any) -> KeyRequest:
+    return KeyRequest(uri=uri, base=base, purpose=purpose, secret=partial(read_secret, base=base), **more)
 
 
 def _openssl(folder: Path, *arguments: str) -> str:
@@ -30,7 +37,7 @@ def _openssl(folder: Path, *arguments: str) -> str:
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
     """A directory with a new key."""
-    create_file_key(URI, tmp_path, create_exclusively).close()
+    create_file_key(wanted(tmp_path), create_exclusively).close()
     return tmp_path
 
 
@@ -39,7 +46,7 @@ class TestNewKey(SignerContract):
 
     @pytest.fixture
     def signer(self, tmp_path: Path) -> Iterator[Signer]:
-        signer = create_file_key(URI, tmp_path, create_exclusively)
+        signer = create_file_key(wanted(tmp_path), create_exclusively)
         yield signer
         signer.close()
 
@@ -51,7 +58,7 @@ class TestP256Key(SignerContract):
     def signer(self, tmp_path: Path) -> Iterator[Signer]:
         _openssl(tmp_path, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "k.pem")
         (tmp_path / "k.pem").chmod(0o600)
-        signer = open_file_key("file:k.pem", tmp_path)
+        signer = open_file_key(wanted(tmp_path, "file:k.pem"))
         assert signer.public_key.algorithm is Algorithm.ECDSA_P256
         yield signer
         signer.close()
@@ -62,7 +69,7 @@ class TestNewP256Key(SignerContract):
 
     @pytest.fixture
     def signer(self, tmp_path: Path) -> Iterator[Signer]:
-        signer = create_file_key(URI, tmp_path, create_exclusively, algorithm=Algorithm.ECDSA_P256)
+        signer = create_file_key(wanted(tmp_path, algorithm=Algorithm.ECDSA_P256), create_exclusively)
         assert signer.public_key.algorithm is Algorithm.ECDSA_P256
         yield signer
         signer.close()
@@ -75,7 +82,7 @@ class TestOpensslKey(SignerContract):
     def signer(self, tmp_path: Path) -> Iterator[Signer]:
         _openssl(tmp_path, "genpkey", "-algorithm", "ED25519", "-out", "k.pem")
         (tmp_path / "k.pem").chmod(0o600)
-        signer = open_file_key(f"file:{tmp_path}/k.pem", Path("/nowhere"))
+        signer = open_file_key(wanted(Path("/nowhere"), f"file:{tmp_path}/k.pem"))
         yield signer
         signer.close()
 
@@ -83,10 +90,11 @@ class TestOpensslKey(SignerContract):
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_a_new_key_is_for_its_owner_only_and_read_by_openssl(tmp_path: Path, algorithm: Algorithm) -> None:
     """Mode 0600, plain PKCS#8, and openssl derives the public key that we print."""
-    signer = create_file_key(URI, tmp_path, create_exclusively, algorithm=algorithm)
+    purpose = Purpose.TRANSACTION if algorithm is Algorithm.ECDSA_SECP256K1 else Purpose.CHECKPOINT
+    signer = create_file_key(wanted(tmp_path, purpose=purpose, algorithm=algorithm), create_exclusively)
     path = tmp_path / "device-key.pem"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert path.read_text().startswith("-----BEGIN PRIVATE KEY-----\n")
+    assert path.read_text().startswith(f"Purpose: {purpose.value}\n-----BEGIN PRIVATE KEY-----\n")
     assert max(map(len, path.read_text().splitlines())) <= 64
     assert _openssl(tmp_path, "pkey", "-in", str(path), "-pubout") == pem(signer.public_key)
     assert [item.name for item in tmp_path.iterdir()] == ["device-key.pem"]
@@ -94,26 +102,35 @@ def test_a_new_key_is_for_its_owner_only_and_read_by_openssl(tmp_path: Path, alg
 
 @pytest.mark.parametrize("purpose", list(Purpose))
 def test_a_key_signs_for_the_purpose_it_was_opened_for_and_no_other(made: Path, purpose: Purpose) -> None:
-    """A billing key makes no checkpoint, and the other way round."""
-    signer = open_file_key(URI, made, purpose)
-    assert verify_signature(signer.public_key, b"x", signer.sign(purpose, b"x"))
+    """A billing key makes no checkpoint, and the other way round; nor does it sign what has another form."""
+    for path in made.iterdir():
+        # As an installation before this one made it: nobody noted what for.
+        path.write_bytes(path.read_bytes().partition(b"\n")[2])
+    if purpose is Purpose.TRANSACTION:
+        with pytest.raises(SignerError, match="transactions need secp256k1"):
+            open_file_key(wanted(made, purpose=purpose))
+        return
+    signer = open_file_key(wanted(made, purpose=purpose))
+    assert verify_signature(signer.public_key, MESSAGES[purpose], signer.sign(purpose, MESSAGES[purpose]))
     for other in (other for other in Purpose if not may_sign(purpose, other)):
         with pytest.raises(SignerError, match=f"is opened to sign a {purpose.value} only"):
-            signer.sign(other, b"x")
+            signer.sign(other, MESSAGES[other])
+        with pytest.raises(SignerError, match="by its form"):
+            signer.sign(purpose, MESSAGES[other])
 
 
 def test_a_key_is_the_same_after_every_start(made: Path) -> None:
     """Opening it again gives the same public key, and the same deterministic signature."""
-    first, second = open_file_key(URI, made), open_file_key(URI, made)
+    first, second = open_file_key(wanted(made)), open_file_key(wanted(made))
     assert first.public_key == second.public_key
-    assert first.sign(Purpose.CHECKPOINT, b"x") == second.sign(Purpose.CHECKPOINT, b"x")
+    assert first.sign(Purpose.CHECKPOINT, checkpoint(0)) == second.sign(Purpose.CHECKPOINT, checkpoint(0))
 
 
 def test_a_key_is_never_overwritten(made: Path) -> None:
     """Making a key where one is says so and leaves it."""
     before = (made / "device-key.pem").read_bytes()
     with pytest.raises(SignerError, match="never overwritten"):
-        create_file_key(URI, made, create_exclusively)
+        create_file_key(wanted(made), create_exclusively)
     assert (made / "device-key.pem").read_bytes() == before
 
 
@@ -123,7 +140,7 @@ def test_a_key_that_others_may_use_is_refused_with_the_remedy(made: Path, mode: 
     path = made / "device-key.pem"
     path.chmod(mode)
     with pytest.raises(SignerError, match=f"chmod 600 {path}"):
-        open_file_key(URI, made)
+        open_file_key(wanted(made))
 
 
 def _missing(path: Path) -> None:
@@ -170,7 +187,7 @@ def test_a_file_that_is_no_usable_key_is_refused_with_the_reason(made: Path, nam
     spoil, reason = WRONG[name]
     spoil(made / "device-key.pem")
     with pytest.raises(SignerError, match=reason) as caught:
-        open_file_key(URI, made)
+        open_file_key(wanted(made))
     assert str(made / "device-key.pem") in str(caught.value)
 
 
@@ -180,7 +197,7 @@ def test_a_file_that_is_no_usable_key_is_refused_with_the_reason(made: Path, nam
         (["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], "neither Ed25519 nor ECDSA P-256"),
         (["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"], "neither Ed25519 nor ECDSA P-256"),
         (["-algorithm", "ED448"], "neither Ed25519 nor ECDSA P-256"),
-        (["-algorithm", "ED25519", "-aes256", "-pass", "pass:secret"], "unencrypted"),
+        (["-algorithm", "ED25519", "-aes256", "-pass", "pass:secret"], "is encrypted; say where"),
     ],
     ids=["rsa", "p384", "ed448", "encrypted"],
 )
@@ -189,13 +206,13 @@ def test_a_key_of_another_kind_is_refused_with_the_reason(tmp_path: Path, argume
     _openssl(tmp_path, "genpkey", *arguments, "-out", "k.pem")
     (tmp_path / "k.pem").chmod(0o600)
     with pytest.raises(SignerError, match=reason):
-        open_file_key("file:k.pem", tmp_path)
+        open_file_key(wanted(tmp_path, "file:k.pem"))
 
 
 def test_a_key_cannot_be_made_where_there_is_no_directory(tmp_path: Path) -> None:
     """The operator is told what to check."""
     with pytest.raises(SignerError, match="check the directory"):
-        create_file_key("file:missing/k.pem", tmp_path, create_exclusively)
+        create_file_key(wanted(tmp_path, "file:missing/k.pem"), create_exclusively)
 
 
 @pytest.mark.parametrize(
@@ -224,21 +241,18 @@ def test_a_uri_that_names_no_file_is_the_operators_mistake(uri: str) -> None:
         file_path(uri, Path("/base"))
 
 
-class FaultyKey:
-    """A private key whose computation flips one bit, as a failing board or an attacker with a laser would."""
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_a_signature_that_does_not_verify_is_not_given_away(made: Path, algorithm: Algorithm) -> None:
+    """A fault in the computation, of a failing board or by a laser, ends in an error: it could tell the key."""
+    purpose = Purpose.TRANSACTION if algorithm is Algorithm.ECDSA_SECP256K1 else Purpose.CHECKPOINT
+    good = create_file_key(wanted(made, "file:k.pem", purpose, algorithm=algorithm), create_exclusively)
 
-    def __init__(self) -> None:
-        self._key = Ed25519PrivateKey.generate()
-        self.public_key = self._key.public_key
-
-    def sign(self, message: bytes) -> bytes:
-        signature = bytearray(self._key.sign(message))
+    def flipped(message: bytes, digest: bytes) -> bytes:
+        assert good._sign is not None
+        signature = bytearray(good._sign(message, digest))
         signature[5] ^= 1
         return bytes(signature)
 
-
-def test_a_signature_that_does_not_verify_is_not_given_away() -> None:
-    """A fault in the computation ends in an error: a faulty signature could tell the key."""
-    signer = file._ed25519("file:k.pem", Purpose.CHECKPOINT, FaultyKey())  # type: ignore[arg-type]
+    faulty = CheckedKey("file:k.pem", purpose, good.public_key, flipped, facts=good.facts)
     with pytest.raises(SignerError, match="does not verify"):
-        signer.sign(Purpose.CHECKPOINT, b"text\n")
+        faulty.sign(purpose, MESSAGES[purpose])

@@ -16,8 +16,8 @@ from gateway.cli.main import run
 from gateway.log.entry import Kind
 from gateway.log.note import checkpoint_text, sign_note
 from gateway.log.view import LogView
-from gateway.log.vkey import VerifierKey, verify_signature
-from gateway.signing import Algorithm
+from gateway.log.vkey import VerifierKey
+from gateway.signing import Algorithm, verify_signature
 from tests.log_dir import KEY, ORIGIN, Station
 from tests.log_keys import Ed25519Signer
 from tests.parts import ROOT, need_peer

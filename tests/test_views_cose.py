@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from gateway.log.note import Checkpoint
 from gateway.log.tree import HashStore, inclusion_proof, leaf_hash
-from gateway.log.vkey import VerifierKey, pem, verify_signature
+from gateway.log.vkey import VerifierKey, pem
+from gateway.signing import verify_signature
 from gateway.views.cose import MAX_PROOFS, Proved, receipt
 from tests.log_keys import ORIGIN, Ed25519Signer, P256Signer, entry_bytes
 from tests.parts import ROOT, need_peer

@@ -62,6 +62,11 @@ def test_a_key_that_is_there_already_is_not_taken_for_a_witness(
     own = _object(capsys)["vkeys"][0]
     device_key = f"file:{tmp_path}/state/device-key.pem"
     assert _run("witness", "init", tmp_path / "w", "--name", NAME, "--key", device_key) == 2
+    assert "was made for checkpoint, and is never opened for cosignature" in capsys.readouterr().err
+    # Made by an older release, or by openssl, it does not say so, and is refused for being there.
+    path = tmp_path / "state/device-key.pem"
+    path.write_bytes(path.read_bytes().partition(b"\n")[2])
+    assert _run("witness", "init", tmp_path / "w", "--name", NAME, "--key", device_key) == 2
     assert "signs nothing else" in capsys.readouterr().err
     # Smuggled into the file, it is refused as soon as it is to witness its own log.
     (tmp_path / "w").mkdir(exist_ok=True)

@@ -1,10 +1,13 @@
-"""``file:`` keys: an unencrypted PKCS#8 private key in a PEM file, Ed25519 or ECDSA P-256.
+"""``file:`` keys: a PKCS#8 private key in a PEM file: Ed25519, ECDSA P-256 or secp256k1.
 
 The URI is ``file:`` and a path: ``file:device-key.pem`` is relative to the base directory,
 ``file:/etc/keys/device.pem`` and ``file:///etc/keys/device.pem`` are absolute. Unlike in RFC 8089 the path is taken
-as it stands, without percent-decoding, as everywhere else in the config. A new key is Ed25519 unless P-256 is asked
-for, in a file of mode 0600 (RFC 7468, label PRIVATE KEY; RFC 8410 or RFC 5915 inside, version 1). The file must be a
-regular one that only its owner can read.
+as it stands, without percent-decoding, as everywhere else in the config. ``?passphrase-source=SOURCE`` behind it says
+where the passphrase of an encrypted key comes from: ``credential:NAME`` or ``file:PATH``.
+A new key is Ed25519 unless another algorithm is asked for, in a file of mode 0600 (RFC 7468, label PRIVATE KEY, with
+RFC 8410 or RFC 5915 inside, version 1; with a passphrase ENCRYPTED PRIVATE KEY, RFC 8018). Before the block stands the
+line ``Purpose: checkpoint``, say, which is what the key was made for; a file without it was made by something else.
+The file must be a regular one that only its owner can read.
 Whoever can read the file can sign: such a key is for development and for boards without a key store.
 """
 
@@ -15,21 +18,33 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from drivers.keys.checked import CheckedKey, PrivateOperation, default_algorithm, require_fit
 from gateway.errors import ConfigError, SignerError
-from gateway.signing import Algorithm, PublicKey, Purpose, Signer, may_sign
+from gateway.signing import (
+    Algorithm,
+    KeyFacts,
+    KeyRequest,
+    PublicKey,
+    Purpose,
+    raw_signature,
+)
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 MAX_FILE = 16_384
+ALGORITHMS = (Algorithm.ED25519, Algorithm.ECDSA_P256, Algorithm.ECDSA_SECP256K1)
 _MODE = 0o600
-_BEGIN, _END = "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"
+_LABEL, _ENCRYPTED = "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"
+_MADE_FOR = "Purpose: "
+_SOURCE = "?passphrase-source="
 #: An Ed25519 PKCS#8 key without attributes, but for its last 32 bytes.
 _ED25519_PKCS8 = bytes.fromhex("302e020100300506032b657004220420")
 
@@ -37,40 +52,56 @@ _ED25519_PKCS8 = bytes.fromhex("302e020100300506032b657004220420")
 Create = Callable[[Path, bytes, int], None]
 
 
-def open_file_key(uri: str, base: Path, purpose: Purpose = Purpose.CHECKPOINT) -> Signer:
-    """The key in the file that *uri* names, relative to *base*; it signs for *purpose* and nothing else.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What a key file holds."""
+
+    made_for: Purpose | None
+    encrypted: bool
+    pkcs8: bytes
+
+
+def open_file_key(wanted: KeyRequest) -> CheckedKey:
+    """The key in the file that the URI names; it signs for the request's purpose and nothing else.
 
     Raises ConfigError for a URI that names no file, SignerError for a file that is missing, unsafe or no key.
     """
-    path = file_path(uri, base)
-    return _load(uri, purpose, path, _read(path))
+    path, source = _place(wanted)
+    found = _parse(path, _read(path))
+    pkcs8 = found.pkcs8
+    if found.encrypted:
+        if not source:
+            raise SignerError(f"key file {path}: is encrypted; say where its passphrase is: file:…{_SOURCE}SOURCE")
+        pkcs8 = _decrypt(path, pkcs8, wanted.secret(source))
+    elif source:
+        raise SignerError(f"key file {path}: is not encrypted, but {source} should open it; make it again with key new")
+    public_key, sign = _load(path, pkcs8)
+    require_fit(wanted.uri, wanted.purpose, public_key.algorithm, found.made_for)
+    return CheckedKey(wanted.uri, wanted.purpose, public_key, sign, facts=partial(_facts, path, found))
 
 
-def create_file_key(
-    uri: str,
-    base: Path,
-    create: Create,
-    purpose: Purpose = Purpose.CHECKPOINT,
-    algorithm: Algorithm = Algorithm.ED25519,
-) -> Signer:
-    """Makes a new key in the file that *uri* names, and opens it.
+def create_file_key(wanted: KeyRequest, create: Create) -> CheckedKey:
+    """Makes a new key in the file that the URI names, and opens it.
 
     Raises ConfigError for a URI that names no file, SignerError when the file exists or cannot be made.
     """
-    path = file_path(uri, base)
-    pem = _pem(_new_p256() if algorithm is Algorithm.ECDSA_P256 else _new_ed25519())
+    path, source = _place(wanted)
+    algorithm = wanted.algorithm or default_algorithm(wanted.purpose, ALGORITHMS)
+    require_fit(wanted.uri, wanted.purpose, algorithm)
+    pkcs8 = _new_ed25519() if algorithm is Algorithm.ED25519 else _new_ecdsa(algorithm)
+    pem = _pem(pkcs8, _LABEL) if not source else _encrypt(pkcs8, wanted.secret(source))
     try:
-        create(path, pem, _MODE)
+        create(path, f"{_MADE_FOR}{wanted.purpose.value}\n".encode() + pem, _MODE)
     except FileExistsError as error:
         raise SignerError(f"key file {path}: exists already and is never overwritten; name another file") from error
     except OSError as error:
         raise SignerError(f"key file {path}: cannot be made ({error.strerror}); check the directory") from error
-    return open_file_key(uri, base, purpose)
+    return open_file_key(wanted)
 
 
 def file_path(uri: str, base: Path) -> Path:
     """The file that *uri* names. Raises ConfigError for anything but a ``file:`` URI with a path."""
-    scheme, colon, rest = uri.partition(":")
+    scheme, colon, rest = uri.partition(_SOURCE)[0].partition(":")
     if scheme != "file" or not colon:
         raise ConfigError(f"key {uri!r}: not a file: URI, such as file:device-key.pem")
     if rest.startswith("//"):
@@ -82,39 +113,19 @@ def file_path(uri: str, base: Path) -> Path:
     return base / rest
 
 
-class _Key:
-    """What both algorithms share: purpose, and the check of each signature before it leaves."""
+def _place(wanted: KeyRequest) -> tuple[Path, str]:
+    return file_path(wanted.uri, wanted.base), wanted.uri.partition(_SOURCE)[2]
 
-    def __init__(self, uri: str, purpose: Purpose, public_key: PublicKey, sign: Callable[[bytes], bytes]) -> None:
-        self._uri = uri
-        self._purpose = purpose
-        self._public_key = public_key
-        self._sign: Callable[[bytes], bytes] | None = sign
 
-    @property
-    def uri(self) -> str:
-        """The key's URI."""
-        return self._uri
-
-    @property
-    def public_key(self) -> PublicKey:
-        """The public half."""
-        return self._public_key
-
-    def sign(self, purpose: Purpose, message: bytes) -> bytes:
-        """See ``gateway.signing.Signer``."""
-        if not may_sign(self._purpose, purpose):
-            raise SignerError(f"key {self._uri}: is opened to sign a {self._purpose.value} only, not for {purpose}")
-        if self._sign is None:
-            raise SignerError(f"key {self._uri}: is closed")
-        try:
-            return self._sign(message)
-        except InvalidSignature as error:
-            raise SignerError(f"key {self._uri}: made a signature that does not verify; the hardware fails") from error
-
-    def close(self) -> None:
-        """Forgets the private key."""
-        self._sign = None
+def _facts(path: Path, found: _Found) -> KeyFacts:
+    kept = "a passphrase protects it" if found.encrypted else "nothing but the file's mode protects it"
+    return KeyFacts(
+        store=f"file {path}",
+        algorithms=ALGORITHMS,
+        exportable=True,
+        evidence=(f"whoever can read the file can copy the key; {kept}",),
+        made_for=found.made_for,
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -150,13 +161,38 @@ def _require_private(path: Path, mode: int) -> None:
         )
 
 
-def _load(uri: str, purpose: Purpose, path: Path, data: bytes) -> Signer:
-    der = _pkcs8(path, data)
+def _parse(path: Path, data: bytes) -> _Found:
+    wanted = f"key file {path}: must be one PEM block PRIVATE KEY"
+    if len(data) > MAX_FILE:
+        raise SignerError(f"{wanted} of at most {MAX_FILE} bytes")
+    lines = [line.strip() for line in data.decode("latin-1").strip().splitlines()]
+    made_for = None
+    if lines and lines[0].startswith(_MADE_FOR):
+        made_for = _purpose(path, lines.pop(0).removeprefix(_MADE_FOR))
+    label = next((label for label in (_LABEL, _ENCRYPTED) if lines[:1] == [f"-----BEGIN {label}-----"]), None)
+    if label is None or len(lines) < 3 or lines[-1] != f"-----END {label}-----":
+        raise SignerError(f"{wanted} (openssl pkcs8 -topk8 makes it of other forms)")
+    try:
+        pkcs8 = base64.b64decode("".join(lines[1:-1]), validate=True)
+    except ValueError as error:
+        raise SignerError(f"{wanted}, but its base64 is damaged; restore it or make a new key") from error
+    return _Found(made_for=made_for, encrypted=label == _ENCRYPTED, pkcs8=pkcs8)
+
+
+def _purpose(path: Path, text: str) -> Purpose:
+    try:
+        return Purpose(text)
+    except ValueError as error:
+        known = ", ".join(purpose.value for purpose in Purpose)
+        raise SignerError(f"key file {path}: was made for {text[:40]!r}, which is none of {known}") from error
+
+
+def _load(path: Path, der: bytes) -> tuple[PublicKey, PrivateOperation]:
     if der.startswith(_ED25519_PKCS8) and len(der) == len(_ED25519_PKCS8) + 32:
-        return _ed25519(uri, purpose, Ed25519PrivateKey.from_private_bytes(der[-32:]))
+        return _ed25519(Ed25519PrivateKey.from_private_bytes(der[-32:]))
     # Imported late: the key formats' module costs 3 MB that the usual key does not need.
     from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256K1, SECP256R1, EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
     try:
@@ -164,66 +200,76 @@ def _load(uri: str, purpose: Purpose, path: Path, data: bytes) -> Signer:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SignerError(f"key file {path}: its content is no private key; restore it or make a new one") from error
     if isinstance(key, Ed25519PrivateKey):
-        return _ed25519(uri, purpose, key)
+        return _ed25519(key)
     if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
-        return _p256(uri, purpose, key)
-    raise SignerError(f"key file {path}: the key is neither Ed25519 nor ECDSA P-256; make one with key new")
+        return _ecdsa(Algorithm.ECDSA_P256, key)
+    if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256K1):
+        return _ecdsa(Algorithm.ECDSA_SECP256K1, key)
+    raise SignerError(
+        f"key file {path}: the key is neither Ed25519 nor ECDSA P-256 or secp256k1; make one"
+    )
 
 
-def _pkcs8(path: Path, data: bytes) -> bytes:
-    wanted = f"key file {path}: must be one PEM block PRIVATE KEY"
-    if len(data) > MAX_FILE:
-        raise SignerError(f"{wanted} of at most {MAX_FILE} bytes")
-    lines = [line.strip() for line in data.decode("latin-1").strip().splitlines()]
-    if len(lines) < 3 or lines[0] != _BEGIN or lines[-1] != _END:
-        raise SignerError(f"{wanted}, unencrypted (openssl pkcs8 -topk8 -nocrypt makes it of other forms)")
+def _decrypt(path: Path, der: bytes, passphrase: bytes) -> bytes:
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        load_der_private_key,
+    )
+
     try:
-        return base64.b64decode("".join(lines[1:-1]), validate=True)
-    except ValueError as error:
-        raise SignerError(f"{wanted}, but its base64 is damaged; restore it or make a new key") from error
+        key = load_der_private_key(der, passphrase)
+    except (ValueError, TypeError) as error:
+        raise SignerError(f"key file {path}: the passphrase does not open it; correct its source") from error
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _encrypt(pkcs8: bytes, passphrase: bytes) -> bytes:
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        PrivateFormat,
+        load_der_private_key,
+    )
+
+    if not passphrase:
+        raise SignerError("a passphrase of no characters protects nothing; put one into its source")
+    key = load_der_private_key(pkcs8, None)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
 
 
 def _new_ed25519() -> bytes:
     return _ED25519_PKCS8 + Ed25519PrivateKey.generate().private_bytes_raw()
 
 
-def _new_p256() -> bytes:
+def _new_ecdsa(algorithm: Algorithm) -> bytes:
     # Imported late, with the key formats above.
-    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256K1, SECP256R1, generate_private_key
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    return generate_private_key(SECP256R1()).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    curve = SECP256R1() if algorithm is Algorithm.ECDSA_P256 else SECP256K1()
+    return generate_private_key(curve).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _pem(pkcs8: bytes) -> bytes:
+def _pem(pkcs8: bytes, label: str) -> bytes:
     body = base64.b64encode(pkcs8).decode()
     lines = [body[start : start + 64] for start in range(0, len(body), 64)]
-    return "\n".join([_BEGIN, *lines, _END, ""]).encode()
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()
 
 
-def _ed25519(uri: str, purpose: Purpose, key: Ed25519PrivateKey) -> Signer:
-    public = key.public_key()
-
-    def sign(message: bytes) -> bytes:
-        signature = key.sign(message)
-        public.verify(signature, message)
-        return signature
-
-    return _Key(uri, purpose, PublicKey(algorithm=Algorithm.ED25519, data=public.public_bytes_raw()), sign)
+def _ed25519(key: Ed25519PrivateKey) -> tuple[PublicKey, PrivateOperation]:
+    public = PublicKey(algorithm=Algorithm.ED25519, data=key.public_key().public_bytes_raw())
+    return public, lambda message, _digest: key.sign(message)
 
 
-def _p256(uri: str, purpose: Purpose, key: EllipticCurvePrivateKey) -> Signer:
+def _ecdsa(algorithm: Algorithm, key: EllipticCurvePrivateKey) -> tuple[PublicKey, PrivateOperation]:
     # Imported late, with the key formats above.
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    public, scheme = key.public_key(), ECDSA(SHA256())
-
-    def sign(message: bytes) -> bytes:
-        signature = key.sign(message, scheme)
-        public.verify(signature, message, scheme)
-        return signature
-
-    data = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return _Key(uri, purpose, PublicKey(algorithm=Algorithm.ECDSA_P256, data=data), sign)
+    scheme = ECDSA(Prehashed(SHA256()))
+    data = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return PublicKey(algorithm=algorithm, data=data), lambda _message, digest: raw_signature(key.sign(digest, scheme))

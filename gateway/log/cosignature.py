@@ -36,8 +36,8 @@ from typing import TYPE_CHECKING
 from gateway.errors import MalformedError, TamperError
 from gateway.log.note import Checkpoint, NoteSignature, parse_checkpoint, split_note
 from gateway.log.tree import MAX_SIZE
-from gateway.log.vkey import KEY_ID_SIZE, decode_base64, is_key_name, verify_signature
-from gateway.signing import Algorithm, PublicKey
+from gateway.log.vkey import KEY_ID_SIZE, decode_base64, is_key_name
+from gateway.signing import Algorithm, PublicKey, verify_signature
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey

@@ -19,7 +19,7 @@ An Ed25519 signature is 64 bytes over the text; an ECDSA signature is ASN.1 DER 
 signature (r, s) another one, (r, n - s), verifies as well: signatures are not unique and identify nothing.
 
 PEM is the SubjectPublicKeyInfo of RFC 8410 or RFC 5480. did:key is ``did:key:z`` and base58btc of the multicodec
-prefix (0xED 0x01 Ed25519, 0x80 0x24 P-256) with the raw key or the compressed point.
+prefix (0xED 0x01 Ed25519, 0x80 0x24 P-256, 0xE7 0x01 secp256k1) with the raw key or the compressed point.
 
 Base64 is RFC 4648 section 4, with padding; unused bits must be zero.
 """
@@ -32,15 +32,21 @@ from hashlib import sha256
 
 from gateway.errors import MalformedError
 from gateway.log.tree import HASH_SIZE
-from gateway.signing import Algorithm, PublicKey
+from gateway.signing import Algorithm, PublicKey, verify_signature
+from gateway.signing.keys import SPKI_HEADS
 
 KEY_ID_SIZE = 4
 MAX_VKEY = 1024
 _ED25519_SIZE = 32
 _ED25519_SPKI = bytes.fromhex("302a300506032b6570032100")
-#: All of a P-256 SubjectPublicKeyInfo but the 64 bytes of its uncompressed point.
-_P256_SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+_P256_SPKI = SPKI_HEADS[Algorithm.ECDSA_P256]
 _P256_SIZE = len(_P256_SPKI) + 64
+#: Multicodec prefixes of public keys, as varints.
+_MULTICODEC = {
+    Algorithm.ED25519: b"\xed\x01",
+    Algorithm.ECDSA_P256: b"\x80\x24",
+    Algorithm.ECDSA_SECP256K1: b"\xe7\x01",
+}
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
@@ -85,34 +91,6 @@ class VerifierKey:
         return verify_signature(self.public_key, message, signature)
 
 
-def verify_signature(public_key: PublicKey, message: bytes, signature: bytes) -> bool:
-    """Whether *signature* over *message* is by *public_key*; any bytes may be given."""
-    # Imported late: cryptography is 8 MB that a reader of config or meters does not spend.
-    from cryptography.exceptions import InvalidSignature
-
-    check = _verify_ed25519 if public_key.algorithm is Algorithm.ED25519 else _verify_p256
-    try:
-        check(public_key.data, message, signature)
-    except (InvalidSignature, ValueError):
-        # ValueError: the key is no point of its curve, so nothing verifies under it.
-        return False
-    return True
-
-
-def _verify_ed25519(key: bytes, message: bytes, signature: bytes) -> None:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
-
-
-def _verify_p256(key: bytes, message: bytes, signature: bytes) -> None:
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), key[len(_P256_SPKI) - 1 :])
-    point.verify(signature, message, ec.ECDSA(SHA256()))
-
-
 def is_key_name(text: str) -> bool:
     """Whether *text* may name a key: not empty, no Unicode spaces, no control characters, no plus sign."""
     return bool(text) and not any(char.isspace() or char == "+" or char < " " for char in text)
@@ -134,10 +112,11 @@ def spki(public_key: PublicKey) -> bytes:
 
 def did_key(public_key: PublicKey) -> str:
     """The did:key identifier (W3C did:key method)."""
-    if public_key.algorithm is Algorithm.ED25519:
-        return "did:key:z" + _base58(b"\xed\x01" + public_key.data)
-    x, y = public_key.data[-64:-32], public_key.data[-32:]
-    return "did:key:z" + _base58(b"\x80\x24" + bytes([2 + (y[-1] & 1)]) + x)
+    data = public_key.data
+    if public_key.algorithm is not Algorithm.ED25519:
+        # The point, compressed.
+        data = bytes([2 + (data[-1] & 1)]) + data[-64:-32]
+    return "did:key:z" + _base58(_MULTICODEC[public_key.algorithm] + data)
 
 
 def decode_base64(text: str, what: str) -> bytes:
@@ -161,7 +140,7 @@ def decode_hash(text: str, what: str) -> bytes:
 
 
 def _public_key(material: bytes) -> PublicKey:
-    known = {algorithm.value: algorithm for algorithm in Algorithm}
+    known = {algorithm.value: algorithm for algorithm in Algorithm if algorithm.value}
     kind = material[0] if material else 0
     if kind not in known:
         raise MalformedError(f"verifier key: signature type {kind:#04x} is unknown; known: 0x01 Ed25519, 0x02 P-256")
@@ -169,6 +148,8 @@ def _public_key(material: bytes) -> PublicKey:
 
 
 def _check_key(key: PublicKey) -> None:
+    if not key.algorithm.value:
+        raise MalformedError(f"a {key.algorithm.text} key signs no notes: C2SP has no signature type for it")
     if key.algorithm is Algorithm.ED25519 and len(key.data) != _ED25519_SIZE:
         raise MalformedError(f"an Ed25519 key has {_ED25519_SIZE} bytes, not {len(key.data)}")
     if key.algorithm is Algorithm.ECDSA_P256 and not (len(key.data) == _P256_SIZE and key.data.startswith(_P256_SPKI)):

@@ -1,0 +1,157 @@
+"""What chains want of a signature: the Keccak-256 digest, the lower s, and which of two keys made it.
+
+Keccak-256 is the sponge of FIPS 202 with rate 1,088 and the padding 0x01 that Keccak had before SHA-3 changed it to
+0x06; no standard library has it. A signature over secp256k1 (SEC 1, section 4.1) is given as 65 bytes: r, s, and the
+recovery id v: 0 or 1, the parity of the point's y whose x is r (SEC 1, section 4.1.6; x above the order, where v would
+be 2 or 3, has a probability of 2^-127 and is refused). s is the lower one of the two that verify (EIP-2).
+The arithmetic here meets public values only, so it need not hide how long it takes.
+"""
+
+from __future__ import annotations
+
+from gateway.errors import ConfigError, SignerError
+from gateway.signing.keys import Algorithm, PublicKey
+
+_FIELD = 2**256 - 2**32 - 977
+ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
+_BASE = (
+    0x79BE667E_F9DCBBAC_55A06295_CE870B07_029BFCDB_2DCE28D9_59F2815B_16F81798,
+    0x483ADA77_26A3C465_5DA4FBFC_0E1108A8_FD17B448_A6855419_9C47D08F_FB10D4B8,
+)
+_RATE = 136
+_MASK = 2**64 - 1
+#: The state's lanes in the order of the rho and pi steps, with the rotation of each (FIPS 202, 3.2.2 and 3.2.3).
+_PI = (10, 7, 11, 17, 18, 3, 5, 16, 8, 21, 24, 4, 15, 23, 19, 13, 12, 2, 20, 14, 22, 9, 6, 1)
+_RHO = tuple((step + 1) * (step + 2) // 2 % 64 for step in range(24))
+
+#: The chains whose accounts have a did:ethr name that the Energy Web registries (ERC-1056) resolve.
+DID_CHAINS = ("ewc", "volta")
+
+Point = tuple[int, int, int]
+
+
+def _round_constants() -> tuple[int, ...]:
+    """The iota step's constants (FIPS 202, 3.2.5), from the shift register that defines them."""
+    constants, register = [], 1
+    for _ in range(24):
+        constant = 0
+        for power in range(7):
+            constant |= (register & 1) << ((1 << power) - 1)
+            register = register << 1 ^ (0x171 if register & 0x80 else 0)
+        constants.append(constant)
+    return tuple(constants)
+
+
+_IOTA = _round_constants()
+
+
+def keccak256(data: bytes) -> bytes:
+    """The 32-byte digest of *data*."""
+    padded = bytearray(data + bytes(_RATE - len(data) % _RATE))
+    padded[len(data)] ^= 0x01
+    padded[-1] ^= 0x80
+    state = [0] * 25
+    for start in range(0, len(padded), _RATE):
+        for lane in range(_RATE // 8):
+            state[lane] ^= int.from_bytes(padded[start + 8 * lane : start + 8 * lane + 8], "little")
+        _permute(state)
+    return b"".join(lane.to_bytes(8, "little") for lane in state[:4])
+
+
+def _permute(state: list[int]) -> None:
+    for constant in _IOTA:
+        columns = [state[x] ^ state[x + 5] ^ state[x + 10] ^ state[x + 15] ^ state[x + 20] for x in range(5)]
+        for x in range(5):
+            theta = columns[x - 1] ^ _rotated(columns[(x + 1) % 5], 1)
+            for y in range(0, 25, 5):
+                state[x + y] ^= theta
+        moving = state[1]
+        for place, rotation in zip(_PI, _RHO, strict=True):
+            state[place], moving = _rotated(moving, rotation), state[place]
+        for y in range(0, 25, 5):
+            row = state[y : y + 5]
+            for x in range(5):
+                state[x + y] = row[x] ^ (~row[(x + 1) % 5] & row[(x + 2) % 5])
+        state[0] ^= constant
+
+
+def _rotated(lane: int, bits: int) -> int:
+    return (lane << bits | lane >> (64 - bits)) & _MASK
+
+
+def address(point: bytes) -> str:
+    """The account of an uncompressed public point (65 bytes), with the checksum of EIP-55."""
+    plain = keccak256(point[1:])[-20:].hex()
+    marks = keccak256(plain.encode()).hex()[:40]
+    return "0x" + "".join(char.upper() if int(mark, 16) > 7 else char for char, mark in zip(plain, marks, strict=True))
+
+
+def did_ethr(public_key: PublicKey, chain: str) -> str:
+    """The did:ethr name of the key's account on *chain*: ``did:ethr:ewc:0x`` and 40 lower-case hex digits.
+
+    Raises ConfigError for a chain that is not in ``DID_CHAINS``, and for a key of another curve.
+    """
+    if public_key.algorithm is not Algorithm.ECDSA_SECP256K1:
+        raise ConfigError(f"a {public_key.algorithm.text} key has no account on a chain; make a secp256k1 key")
+    if chain not in DID_CHAINS:
+        raise ConfigError(f"chain {chain!r}: no did:ethr names are known there; known: {', '.join(DID_CHAINS)}")
+    return f"did:ethr:{chain}:{address(public_key.data[-65:]).lower()}"
+
+
+def recoverable(raw: bytes, digest: bytes, point: bytes) -> bytes:
+    """The 65 bytes of a raw signature over *digest* by the key of the uncompressed *point*, which it must verify under.
+
+    Raises SignerError where that key cannot have made it.
+    """
+    r, s = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
+    if len(raw) == 64 and 0 < r < ORDER and 0 < s < ORDER:
+        s = min(s, ORDER - s)
+        found = _nonce_point(r, s, int.from_bytes(digest, "big"), point)
+        if found is not None and found[0] == r:
+            return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([found[1] & 1])
+    raise SignerError("a secp256k1 signature that the key did not make, or that no recovery id of 0 or 1 fits")
+
+
+def _nonce_point(r: int, s: int, hashed: int, point: bytes) -> tuple[int, int] | None:
+    """The point (hashed × base + r × key) / s, whose x is r when the signature is good."""
+    inverse = pow(s, -1, ORDER)
+    key = (int.from_bytes(point[1:33], "big"), int.from_bytes(point[33:], "big"), 1)
+    base = (*_BASE, 1)
+    both = _added(base, key)
+    first, second = hashed * inverse % ORDER, r * inverse % ORDER
+    total: Point = (0, 1, 0)
+    for bit in range(255, -1, -1):
+        total = _doubled(total)
+        step = (first >> bit & 1) + 2 * (second >> bit & 1)
+        if step:
+            total = _added(total, (base, key, both)[step - 1])
+    if not total[2]:
+        return None
+    shrink = pow(total[2], -1, _FIELD)
+    return total[0] * shrink**2 % _FIELD, total[1] * shrink**3 % _FIELD
+
+
+def _doubled(point: Point) -> Point:
+    """Twice a point in Jacobian coordinates on y² = x³ + 7."""
+    x, y, z = point
+    square = y * y % _FIELD
+    slope, between = 3 * x * x % _FIELD, 4 * x * square % _FIELD
+    new_x = (slope * slope - 2 * between) % _FIELD
+    return new_x, (slope * (between - new_x) - 8 * square * square) % _FIELD, 2 * y * z % _FIELD
+
+
+def _added(one: Point, other: Point) -> Point:
+    """The sum of two points in Jacobian coordinates; (0, 1, 0) is the neutral one."""
+    if not one[2] or not other[2]:
+        return other if not one[2] else one
+    (x1, y1, z1), (x2, y2, z2) = one, other
+    square1, square2 = z1 * z1 % _FIELD, z2 * z2 % _FIELD
+    left, right = x1 * square2 % _FIELD, x2 * square1 % _FIELD
+    low, high = y1 * z2 * square2 % _FIELD, y2 * z1 * square1 % _FIELD
+    if left == right:
+        return _doubled(one) if low == high else (0, 1, 0)
+    across, up = (right - left) % _FIELD, (high - low) % _FIELD
+    across2 = across * across % _FIELD
+    across3, between = across * across2 % _FIELD, left * across2 % _FIELD
+    new_x = (up * up - across3 - 2 * between) % _FIELD
+    return new_x, (up * (between - new_x) - low * across3) % _FIELD, across * z1 * z2 % _FIELD
