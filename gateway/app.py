@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway import durable
 from gateway.apart import apart
 from gateway.clock import SystemClock
 from gateway.config import load
 from gateway.config.model import BusConfig, ChannelConfig, Config, MeterConfig, ModelInfo
 from gateway.errors import ConfigError
-from gateway.keeper import KeyKeeper
 from gateway.outbox import LogReader
-from gateway.patience import Patience, open_patiently
 from gateway.reading import Bus, Clock
 from gateway.registry import Registry
-from gateway.secrets import read_secret
-from gateway.signing import Algorithm, DeviceKey, KeyRequest, Purpose, Signer
 from gateway.sink import Sink
+from gateway.stores import KeyStores
 from gateway.version import SOFTWARE
 
 if TYPE_CHECKING:
@@ -49,7 +45,7 @@ class _Models(Mapping[str, ModelInfo]):
         return sum(1 for _ in self)
 
 
-class App:
+class App(KeyStores):
     """Everything that a command needs of the outside, made on demand; also the catalogue that a config is read with."""
 
     software = SOFTWARE
@@ -66,10 +62,6 @@ class App:
     def local_model(self, path: Path) -> ModelInfo:
         """The points of a definition file of the operator's own. Raises ConfigError."""
         return _model_info(path)
-
-    def key_schemes(self) -> Collection[str]:
-        """Schemes of the key URIs that can be opened."""
-        return KEYS.names()
 
     def load(self, path: Path) -> Config:
         """The config in that file. Raises ConfigError."""
@@ -149,46 +141,6 @@ class App:
         definitions = {unit: load_definition(name) for unit, name in units.items()}
         return Simulator(definitions, lambda: self.clock().wall_ms)
 
-    def keeper(self, config: Config) -> KeyKeeper:
-        """The device key, not yet opened."""
-
-        def open_signer(create: bool) -> Signer:  # noqa: FBT001  (the one thing there is to say)
-            return self.open_key(config.key.uri, config.state_dir, create=create)
-
-        before = config.key.previous
-        previous = None if before is None else partial(self.open_key, before, config.state_dir)
-        return KeyKeeper(config.key.uri, config.origin, config.state_dir / "signer.state", open_signer, previous)
-
-    def open_key(
-        self,
-        uri: str,
-        base: Path,
-        *,
-        create: bool = False,
-        purpose: Purpose = Purpose.CHECKPOINT,
-        algorithm: Algorithm | None = None,
-        attended: bool = False,
-        patience: Patience | None = None,
-    ) -> DeviceKey:
-        """The key that *uri* names, made when it is missing and *create* says so. Raises SignerError, ConfigError.
-
-        *patience* is given by who opens it again and again: while a call hangs, no other one is made.
-        """
-        wanted = KeyRequest(
-            uri=uri,
-            base=base,
-            purpose=purpose,
-            create=create,
-            algorithm=algorithm,
-            secret=partial(read_secret, base=base),
-            attended=attended,
-        )
-        scheme = uri.partition(":")[0]
-        open_key = KEYS.get(scheme)
-        if scheme == "file":
-            return open_key(wanted)
-        return open_patiently(partial(open_key, wanted), patience or Patience(uri), create=create)
-
 
 def _model_info(name: str | Path) -> ModelInfo:
     from drivers.modbus.definition import load_definition
@@ -230,14 +182,6 @@ async def _simulated(bus: BusConfig, meters: Sequence[MeterSettings], clock: Clo
     return await open_simulated_bus(bus.name, meters, clock)
 
 
-def _file_key(wanted: KeyRequest) -> DeviceKey:
-    from drivers.keys.file import create_file_key, file_path, open_file_key
-
-    if wanted.create and not file_path(wanted.uri, wanted.base).exists():
-        return create_file_key(wanted, durable.create_exclusively)
-    return open_file_key(wanted)
-
-
 def _mqtt(channel: ChannelConfig, log: LogReader) -> Sink:
     # Imported late, as below: the MQTT client costs 4 MB that a gateway without a broker does not spend.
     from gateway.packing import resend
@@ -277,7 +221,7 @@ if TYPE_CHECKING:
 
     OpenBus = Callable[[BusConfig, Sequence[MeterSettings], Clock], Awaitable[Bus]]
 
-#: The four tables of names that others may extend by entry points: sources, sinks, key stores (roles come later).
+#: The tables of names that others may extend by entry points: sources and sinks; key stores are in ``gateway.stores``.
 BUSES: Registry[OpenBus] = Registry(
     "kind of bus",
     "meter_gateway.sources",
@@ -286,4 +230,3 @@ BUSES: Registry[OpenBus] = Registry(
 SINKS: Registry[Callable[[ChannelConfig, LogReader], Sink]] = Registry(
     "kind of channel", "meter_gateway.sinks", {"mqtt": _mqtt, "directory": _directory}
 )
-KEYS: Registry[Callable[[KeyRequest], DeviceKey]] = Registry("key store", "meter_gateway.keys", {"file": _file_key})

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gateway.keeper import KeyKeeper
 from gateway.log.log import Log
 from gateway.log.reader import note_size
 from gateway.outbox import OutboxStatus
@@ -29,6 +30,18 @@ def log(log: Log, writer: Writer) -> dict[str, Any]:
             "troubles": dict(writer.troubles),
         },
         "checkpoint": {"size": signed, "unsigned": log.size - signed},
+    }
+
+
+def key(keeper: KeyKeeper) -> dict[str, Any]:
+    """The device key; while it is away, entries are durable and wait for the first checkpoint after."""
+    state = "barred" if keeper.barred else "away" if keeper.error else "signing"
+    return {
+        "uri": keeper.uri,
+        "hardware": keeper.hardware_uri,
+        "state": state,
+        "vkeys": list(keeper.vkeys()),
+        "error": keeper.error,
     }
 
 

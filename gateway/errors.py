@@ -43,6 +43,10 @@ class SignerError(UnavailableError):
     """The key store is away, locked, or refused to sign."""
 
 
+class KeyReplaced(SignerError):  # noqa: N818
+    """Where the key was there is another one now: somebody changed the token, the chip or the file."""
+
+
 class KeyUnfit(SignerError):  # noqa: N818
     """The key is there, and is none for this: waiting does not help, the operator must name another one."""
 

@@ -16,21 +16,26 @@ another; the configured key or          takes readings and signs nothing, until 
 not that key, or the configured one
 was a key of this log before
 another; no ``previous`` is configured  closes the log and begins an epoch with the configured key
+the configured one, but ``hardware`` is closes the log and begins an epoch with the configured keys
+not the log's, or it has another one
 ======================================  ============================================================================
+
+Where ``hardware`` is configured, every checkpoint carries the lines of both keys; while one is away there is none.
+Once a run the key in hardware certifies the other one in an entry (``gateway.log.key_statement``).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.errors import SignerError, TamperError, UnavailableError
+from gateway.errors import KeyReplaced, SignerError, TamperError, UnavailableError
 from gateway.log.note import parse_checkpoint
 from gateway.log.signer_state import GuardedSigner, last_signed
 from gateway.log.vkey import VerifierKey
-from gateway.signing import Signer
+from gateway.signing import Attestation, DeviceKey, Signer
 
 if TYPE_CHECKING:
     from gateway.log.durable_log import DurableEntries
@@ -40,7 +45,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: Opens the key; makes it when it is missing and that is allowed.
-OpenSigner = Callable[[bool], Signer]
+OpenSigner = Callable[[bool], DeviceKey]
 
 
 class KeyKeeper:
@@ -53,8 +58,11 @@ class KeyKeeper:
         state: Path,
         open_signer: OpenSigner,
         previous: Callable[[], Signer] | None = None,
+        open_hardware: OpenSigner | None = None,
+        hardware_uri: str | None = None,
     ) -> None:
         self.uri = uri
+        self.hardware_uri = hardware_uri
         #: Why the key cannot sign now; empty when it can.
         self.error = ""
         #: Why it must not sign for this log, until the next start.
@@ -63,6 +71,7 @@ class KeyKeeper:
         self._state = state
         self._open_signer = open_signer
         self._open_previous = previous
+        self._open_hardware = open_hardware
         self._signer: GuardedSigner | None = None
         #: The key before, while a rotation or the first checkpoint after it needs it.
         self._old: Signer | None = None
@@ -73,19 +82,39 @@ class KeyKeeper:
     def open(self, *, first_start: bool) -> None:
         """Opens the key. At the first start it must open, or be made: raises SignerError."""
         try:
-            self._signer = self._guard(self._open_signer(first_start))
+            self._signer = self._guarded(create=first_start)
         except SignerError as error:
             if first_start:
                 raise
             self.error = str(error)
             _log.error("%s; readings go on, and are signed when the key is back", error)
 
-    def _guard(self, signer: Signer) -> GuardedSigner:
-        return GuardedSigner(signer, self._state, self._origin)
+    def _guarded(self, *, create: bool, create_hardware: bool | None = None) -> GuardedSigner:
+        """Both keys, or SignerError."""
+        signer = self._open_signer(create)
+        try:
+            hardware = None
+            if self._open_hardware is not None:
+                hardware = self._open_hardware(create if create_hardware is None else create_hardware)
+            return GuardedSigner(signer, self._state, self._origin, hardware)
+        except SignerError:
+            signer.close()
+            raise
+
+    @property
+    def has_hardware(self) -> bool:
+        """Whether a second key, in hardware, signs every checkpoint too."""
+        return self._open_hardware is not None
 
     def vkeys(self) -> tuple[str, ...]:
-        """The verifier keys that this gateway signs with; empty while the key is away."""
-        return () if self._signer is None else (self._vkey(self._signer).text,)
+        """The verifier keys that this gateway signs with, that in hardware last; empty while a key is away."""
+        if self._signer is None:
+            return ()
+        hardware = self._hardware_vkey(self._signer)
+        return (self._vkey(self._signer).text, *(() if hardware is None else (hardware.text,)))
+
+    def _hardware_vkey(self, signer: GuardedSigner) -> VerifierKey | None:
+        return None if signer.hardware is None else self._vkey(signer.hardware)
 
     def _vkey(self, signer: Signer | GuardedSigner) -> VerifierKey:
         return VerifierKey.of(self._origin, signer.public_key)
@@ -115,17 +144,22 @@ class KeyKeeper:
 
         try:
             self._known = read_log_keys(log, self._origin)
+            if self._signer is not None and not self._known.fits_hardware(self._hardware_vkey(self._signer)):
+                self._known = None
+                return (
+                    "key.hardware was lost, replaced, added or removed: every checkpoint of a log carries the same key"
+                )
             if self._signer is not None and self._known.is_current(self._vkey(self._signer)):
                 self._take_up_rotation(self._known)
                 return None
             if self._open_previous is not None:
-                self._bar(self._plan_rotation(self._known, log, self._open_previous))
+                self.bar(self._plan_rotation(self._known, log, self._open_previous))
                 return None
             if self._signer is None:
                 return None
             key = self._vkey(self._signer)
             if was_key(log, key):
-                self._bar(f"key {self.uri}: was followed by another key in this log; configure that one")
+                self.bar(f"key {self.uri}: was followed by another key in this log; configure that one")
                 return None
         except TamperError as error:
             self._known = None
@@ -158,7 +192,7 @@ class KeyKeeper:
                     "key.previous to close the log and begin an epoch"
                 )
             if self._signer is None:
-                self._signer = self._guard(self._open_signer(True))
+                self._signer = self._guarded(create=True, create_hardware=False)
         except SignerError as error:
             self._forget_old()
             return f"the key is not rotated: {error}; start again when both keys are there"
@@ -178,12 +212,13 @@ class KeyKeeper:
             append_rotation(log, self._old, self._signer, self._origin)
         except UnavailableError as error:
             self._forget_old()
-            self._bar(f"the key is not rotated: {error}; start again")
+            self.bar(f"the key is not rotated: {error}; start again")
             return
         # A crash from here on leaves a log whose next checkpoint is the new key's.
         self._rotates = False
 
-    def _bar(self, reason: str) -> None:
+    def bar(self, reason: str) -> None:
+        """Signs nothing from here on, because of *reason*; an empty one takes nothing back."""
         self.barred = reason
         if reason:
             self.error = reason
@@ -218,14 +253,36 @@ class KeyKeeper:
         return note
 
     def _opened_late(self) -> GuardedSigner:
-        signer = self._guard(self._open_signer(False))
-        if self._known is not None and not self._known.is_current(self._vkey(signer)):
+        signer = self._guarded(create=False)
+        known = self._known
+        if known is not None and not (
+            known.is_current(self._vkey(signer)) and known.fits_hardware(self._hardware_vkey(signer))
+        ):
             signer.close()
-            raise SignerError(
+            raise KeyReplaced(
                 f"key {self.uri}: is not the key that signed this log; restore that one, or start the gateway again "
                 "to close the log and begin an epoch"
             )
         return signer
+
+    def certify(self, origin: str, size: int, boot: int) -> bytes | None:
+        """The key in hardware's word that the other one is the log's in this run; None where there is none.
+
+        Blocks. Raises SignerError.
+        """
+        if self._signer is None or self._signer.hardware is None or self.barred:
+            return None
+        # Imported late: most gateways have one key.
+        from gateway.log.key_statement import sign_certificate
+
+        store = self._signer.hardware.facts().store
+        hardware = self._signer.hardware
+        return sign_certificate(origin, size, boot, self._signer, hardware, name=self._origin, store=store)
+
+    def attest(self, challenge: bytes) -> Sequence[Attestation]:
+        """What the store of the key in hardware says of it; maybe nothing. Blocks. Raises SignerError."""
+        hardware = self._signer.hardware if self._signer else None
+        return () if hardware is None else hardware.attest(challenge)
 
     def close(self) -> None:
         """Releases the key store."""

@@ -2,7 +2,8 @@
 
 A log that is shorter than what its key signed, a witness saw or a channel confirmed can never be extended honestly: it
 is closed, and an epoch begins that names the last checkpoint that was signed (``gateway.log.recovery``). So is one that
-was shorter when a witness said so, whatever it has grown to since: what it grew by is another history.
+was shorter when a witness said so, whatever it has grown to since: what it grew by is another history. And so is one
+that the counter in a key store has left behind.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from gateway.log.entry import ALARM
 from gateway.log.log import Declared, Found, Log, open_log
 from gateway.log.segment import Segments
 from gateway.reading import Clock
+from gateway.rollback import CounterGuard
 from gateway.state import State
 from gateway.witness.memory import size_seen
 
@@ -29,7 +31,9 @@ def log_directory(config: Config) -> Path:
     return config.state_dir / "log"
 
 
-def open_logbook(config: Config, software: str, clock: Clock, keeper: KeyKeeper, state: State) -> Log:
+def open_logbook(
+    config: Config, software: str, clock: Clock, keeper: KeyKeeper, state: State, counter: CounterGuard | None = None
+) -> Log:
     """The log, recovered if need be, with what was found written into it; durable on return.
 
     Raises ConfigError for another log's directory, UnavailableError where the disk takes nothing.
@@ -46,7 +50,9 @@ def open_logbook(config: Config, software: str, clock: Clock, keeper: KeyKeeper,
         return max(keeper.signed_size(origin), size_seen(state, origin), confirmed_size(state, origin))
 
     def unfit(segments: Segments) -> str | None:
-        return _rolled_back(state, segments.origin) or keeper.recognise(segments)
+        reason = _rolled_back(state, segments.origin) or keeper.recognise(segments)
+        # Behind the look at the keys, which says whether the checkpoint that the counter is compared with is ours.
+        return reason if reason or counter is None else counter.look(segments.directory)
 
     log, found = open_log(
         log_directory(config),
@@ -57,6 +63,8 @@ def open_logbook(config: Config, software: str, clock: Clock, keeper: KeyKeeper,
         last_note=keeper.last_checkpoint,
         unfit=unfit,
     )
+    if counter is not None and (found.how == "first" or found.closed is not None):
+        counter.begin()
     keeper.learn(log.newest_checkpoint)
     _tell(log, found)
     keeper.rotate(log)

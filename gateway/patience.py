@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from gateway.errors import SignerError
-from gateway.signing import Attestation, DeviceKey, KeyFacts, PublicKey, Purpose
+from gateway.signing import Attestation, Counter, DeviceKey, KeyFacts, PublicKey, Purpose, Vault
 
 T = TypeVar("T")
 #: How long one call to a key store may take. Slow chips need 0.6 s for a signature and seconds to make a key.
@@ -116,7 +116,7 @@ class PatientKey:
         """See ``gateway.signing.DeviceKey``."""
         return self._patience.call(self._key.facts, "a question", CALL_S)
 
-    def attest(self, challenge: bytes) -> Attestation | None:
+    def attest(self, challenge: bytes) -> Sequence[Attestation]:
         """See ``gateway.signing.DeviceKey``."""
         return self._patience.call(lambda: self._key.attest(challenge), "an attestation", CALL_S)
 
@@ -127,6 +127,57 @@ class PatientKey:
         except SignerError:
             # Nothing is lost: what was signed left before, and nothing else is asked of this key.
             return
+
+
+class PatientCounter:
+    """A ``gateway.signing.Counter`` whose every call has a deadline."""
+
+    def __init__(self, counter: Counter, patience: Patience) -> None:
+        self._counter = counter
+        self._patience = patience
+
+    @classmethod
+    def open(cls, open_counter: Callable[[], Counter], patience: Patience) -> PatientCounter:
+        """The counter that *open_counter* opens."""
+        return cls(patience.call(open_counter, "opening it", CALL_S), patience)
+
+    @property
+    def uri(self) -> str:
+        """The counter's URI, without secrets."""
+        return self._counter.uri
+
+    def read(self) -> int:
+        """See ``gateway.signing.Counter``."""
+        return self._patience.call(self._counter.read, "reading it", CALL_S)
+
+    def increase(self) -> int:
+        """See ``gateway.signing.Counter``."""
+        return self._patience.call(self._counter.increase, "increasing it", CALL_S)
+
+    def certify(self, challenge: bytes) -> Sequence[Attestation]:
+        """See ``gateway.signing.Counter``."""
+        return self._patience.call(lambda: self._counter.certify(challenge), "an attestation", CALL_S)
+
+
+class PatientVault:
+    """A ``gateway.signing.Vault`` whose every call has a deadline."""
+
+    def __init__(self, vault: Vault, patience: Patience) -> None:
+        self._vault = vault
+        self._patience = patience
+
+    @classmethod
+    def open(cls, open_vault: Callable[[], Vault], patience: Patience) -> PatientVault:
+        """The vault that *open_vault* opens."""
+        return cls(patience.call(open_vault, "opening it", CALL_S), patience)
+
+    def seal(self, secret: bytes) -> bytes:
+        """See ``gateway.signing.Vault``."""
+        return self._patience.call(lambda: self._vault.seal(secret), "sealing", CALL_S)
+
+    def unseal(self, blob: bytes) -> bytes:
+        """See ``gateway.signing.Vault``."""
+        return self._patience.call(lambda: self._vault.unseal(blob), "unsealing", CALL_S)
 
 
 def open_patiently(open_key: Callable[[], DeviceKey], patience: Patience, *, create: bool = False) -> PatientKey:

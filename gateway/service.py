@@ -16,26 +16,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway import describe, memory, notify, retained, status
+from gateway import describe, keydesk, memory, notify, retained, status
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, TamperError, UnavailableError
 from gateway.fields import late as fields
 from gateway.history import digest_of, last_values
 from gateway.keeper import KeyKeeper
+from gateway.keydesk import KeyDesk
 from gateway.lock import take_lock
 from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind, decode
 from gateway.log.log import Log, shut_down
 from gateway.opening import log_directory, open_logbook
 from gateway.outbox import Outbox
+from gateway.pace import policy_of
 from gateway.poller import MeterHealth, Poller
 from gateway.reading import Bus, Clock, Scaled
 from gateway.retention import Retention
+from gateway.rollback import CounterGuard
 from gateway.sink import Sink
 from gateway.state import State
 from gateway.task import Progress, Supervisor
 from gateway.watch import feed_watchdog, watch_clock, watch_disk
 from gateway.witness.desk import WitnessDesk
-from gateway.writer import Writer, policy_of
+from gateway.writer import Writer
 
 _log = logging.getLogger(__name__)
 #: A poll may take this much longer than its period before the watchdog is worried.
@@ -62,13 +65,13 @@ class Workshop(Protocol):
 class Gateway:
     """One gateway on one state directory."""
 
-    def __init__(self, config: Config, workshop: Workshop, keeper: KeyKeeper) -> None:
+    def __init__(self, config: Config, workshop: Workshop, keeper: KeyKeeper, counter: CounterGuard | None) -> None:
         self.config = config
         self.stopping = asyncio.Event()
         self.started = asyncio.Event()
         self.reload_wanted = asyncio.Event()
         self._workshop = workshop
-        self._keeper = keeper
+        self._keeper, self._counter = keeper, counter
         self._clock = workshop.clock
         self._supervisor = Supervisor()
         self._buses: Sequence[Bus] = ()
@@ -101,9 +104,11 @@ class Gateway:
         self._state = State(config.state_dir / "state.json")
         self._keeper.open(first_start=not (config.state_dir / "log").exists())
         fields.settle(config.state_dir)
-        self._logbook = open_logbook(config, self._workshop.software, self._clock, self._keeper, self._state)
+        keeper, counter = self._keeper, self._counter
+        self._logbook = open_logbook(config, self._workshop.software, self._clock, keeper, self._state, counter)
         policy = policy_of(config.log)
         self._writer = Writer(self._logbook, self._keeper, policy, self._clock, self._wake)
+        self._keys = KeyDesk(self._writer, keeper, counter)
         directory = log_directory(config)
         self._witnesses = WitnessDesk(self._logbook, directory, self._writer, self._state, self._supervisor, self._show)
         if self._state.recovered:
@@ -112,8 +117,11 @@ class Gateway:
         self._use_fields(config)
         self._supervisor.start("commit", self._writer.run_commits, limit_s=WRITER_LIMIT_S)
         self._supervisor.start("checkpoint", self._writer.run_checkpoints, limit_s=WRITER_LIMIT_S)
+        self._supervisor.start("keys", self._keys.run, limit_s=keydesk.LIMIT_S)
         self._supervisor.start("clock", lambda _progress: watch_clock(self._clock, self._writer))
-        self._supervisor.start("disk", lambda _progress: watch_disk(config.state_dir, self._free_mb, self._writer))
+        self._supervisor.start(
+            "disk", lambda _progress: watch_disk(config.state_dir, lambda: self.config.log.retain.free_mb, self._writer)
+        )
         await self._start_parts(config, await self._workshop.buses(config), self._workshop.sinks(config, self._logbook))
         self._supervisor.start("retention", self._retention().run)
         self._server = await status.serve(config.state_dir, self.describe)
@@ -225,9 +233,10 @@ class Gateway:
     async def _stop(self) -> None:
         await self._supervisor.stop("reload")
         await self._stop_parts()
-        await self._supervisor.stop("commit", "checkpoint", "clock", "disk", "fields", "retention")
+        await self._supervisor.stop("commit", "checkpoint", "keys", "clock", "disk", "fields", "retention")
         # First, so that a fight with the disk that is under way is over before the last entries.
         await self._writer.commit()
+        await self._keys.count()
         try:
             self._writer.settle()
             shut_down(self._logbook, "stopped on request")
@@ -269,9 +278,6 @@ class Gateway:
             vkeys=self._keeper.vkeys(),
         )
 
-    def _free_mb(self) -> int:
-        return self.config.log.retain.free_mb
-
     def describe(self) -> dict[str, Any]:
         """What ``status`` shows."""
         return {
@@ -280,7 +286,7 @@ class Gateway:
             "started_ms": self._started_ms,
             "config": {"path": str(self.config.path), "sha256": self.config.digest.hex()},
             **describe.log(self._logbook, self._writer),
-            "key": {"uri": self._keeper.uri, "vkeys": list(self._keeper.vkeys()), "error": self._keeper.error},
+            "key": {**describe.key(self._keeper), "counter": self._keys.describe()},
             "meters": [describe.meter(poller.health) for poller in self.pollers],
             "sinks": [describe.sink(outbox.status) for outbox in self._outboxes],
             "witnesses": self._witnesses.describe(),

@@ -20,18 +20,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from gateway.config.model import LogConfig
-from gateway.errors import LogUnavailable, SignerError
+from gateway.errors import KeyReplaced, LogUnavailable, SignerError
 from gateway.log.cosignature import carry
-from gateway.log.entry import ALARM, INFORMATION, Kind
+from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind
 from gateway.log.log import Appended, Log
 from gateway.log.reader import note_size
+from gateway.pace import Policy
 from gateway.reading import Clock, MeterDescription, Moment
 from gateway.task import Progress
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 #: How long a signature may take before the key store counts as away.
 SIGN_DEADLINE_S = 30.0
 #: How soon a failed commit or signature is tried again.
@@ -59,26 +60,6 @@ class Fields(Protocol):
 
     def close(self) -> None:
         """Closes the files; nothing is kept any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """When to commit and when to sign, whichever comes first."""
-
-    commit_ms: int
-    commit_entries: int
-    checkpoint_ms: int
-    checkpoint_entries: int
-
-
-def policy_of(log: LogConfig) -> Policy:
-    """What the config says of it."""
-    return Policy(
-        commit_ms=log.commit.ms,
-        commit_entries=log.commit.entries,
-        checkpoint_ms=log.checkpoint.ms,
-        checkpoint_entries=log.checkpoint.entries,
-    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,6 +93,7 @@ class Writer:
         self._committed_size = log.durable_size
         self._disk = ThreadPoolExecutor(1, "disk")
         self._key_store = ThreadPoolExecutor(1, "key-store")
+        self._signing: asyncio.Future[bytes] | None = None
 
     def append(self, kind: Kind, body: list[Any], moment: Moment | None = None, *, urgent: bool = False) -> Appended:
         """Appends one entry; *urgent* commits at once. Raises LogUnavailable."""
@@ -235,7 +217,12 @@ class Writer:
         """
         loop = asyncio.get_running_loop()
         tree = self.log.durable_tree()
-        signing = loop.run_in_executor(
+        if self._signing is not None and not self._signing.done():
+            # Nothing is queued up behind a key store that hangs.
+            await asyncio.wait([self._signing], timeout=SIGN_DEADLINE_S)
+            if not self._signing.done():
+                return self._fails("key", f"no checkpoint at size {tree.size}: the signature before is not done yet")
+        signing = self._signing = loop.run_in_executor(
             self._key_store, self._signer.sign_checkpoint, self.log.origin, tree.size, tree.root()
         )
         try:
@@ -245,16 +232,25 @@ class Writer:
             # Where the log did not grow, what witnesses have said of the same checkpoint stays with it.
             note = carry(note, self.log.newest_checkpoint)
             await loop.run_in_executor(self._disk, partial(self.log.checkpoint, note, at_once=at_once))
-        except (SignerError, LogUnavailable) as error:
-            self._trouble("key", f"no checkpoint at size {tree.size}: {error}")
+        except SignerError as error:
+            replaced = isinstance(error, KeyReplaced)
+            if self._trouble("key-replaced" if replaced else "key", f"no checkpoint at size {tree.size}: {error}"):
+                what = ("key-replaced", ALARM) if replaced else ("key-away", WARNING)
+                self.event(*what, "key", str(error))
             return False
+        except LogUnavailable as error:
+            return self._fails("key", f"no checkpoint at size {tree.size}: {error}")
         except TimeoutError:
-            self._trouble("key", f"no checkpoint at size {tree.size}: no answer within {SIGN_DEADLINE_S:.0f} s")
-            return False
-        self._clear("key")
+            return self._fails("key", f"no checkpoint at size {tree.size}: no answer within {SIGN_DEADLINE_S:.0f} s")
+        if any([self._clear("key"), self._clear("key-replaced")]):
+            self.event("key-back", INFORMATION, "key", f"the checkpoint of size {tree.size} covers what waited")
         if at_once:
             self._durable()
         return True
+
+    async def ask_key_store(self, ask: Callable[[], T]) -> T:
+        """What *ask* returns or raises; it may block, and waits its turn."""
+        return await asyncio.get_running_loop().run_in_executor(self._key_store, ask)
 
     async def keep(self, note: bytes) -> bool:
         """Stores a checkpoint that was cosigned, durably; False when the disk refused."""
@@ -282,6 +278,11 @@ class Writer:
             _log.error("%s", text)
         self.troubles[what] = text
         return new
+
+    def _fails(self, what: str, text: str) -> bool:
+        """Notes a trouble that ends a task; False, for who asked."""
+        self._trouble(what, text)
+        return False
 
     def _clear(self, what: str) -> bool:
         """Notes that a trouble is over; True when there was one."""

@@ -88,8 +88,7 @@ class SignerContract:
 
     def test_an_attestation_is_signed_by_the_store(self, signer: DeviceKey) -> None:
         """Where the store gives one: over the challenge, and a signature that verifies."""
-        attestation = signer.attest(b"challenge of 32 bytes, no more..")
-        if attestation is not None:
+        for attestation in signer.attest(b"challenge of 32 bytes, no more.."):
             assert b"challenge of 32 bytes, no more.." in attestation.data
             assert verify_signature(attestation.public_key, attestation.data, attestation.signature)
 

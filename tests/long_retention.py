@@ -24,9 +24,10 @@ from gateway.log.log import Declared, open_log
 from gateway.log.note import VerifierKey
 from gateway.log.signer_state import GuardedSigner
 from gateway.log.verify import Demands, Report, verify_segments
+from gateway.pace import Policy
 from gateway.reading import Moment
 from gateway.retention import Retention
-from gateway.writer import Policy, Writer
+from gateway.writer import Writer
 from tests.log_keys import Ed25519Signer
 from tests.small_disks import fill
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from gateway.config.model import RetainConfig
 from gateway.log.entry import Kind, decode
 from gateway.log.log import Log
+from gateway.pace import Policy
 from gateway.reading import Moment
 from gateway.retention import Retention
-from gateway.writer import Policy, Writer
+from gateway.writer import Writer
 from tests.log_dir import Station
 
 DAY_MS = 86_400_000

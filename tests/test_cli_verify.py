@@ -205,7 +205,10 @@ def test_a_key_is_made_once_and_shown_in_all_forms(config: Path, capsys: pytest.
     made = _object(capsys)
     assert run(["--config", str(config), "key", "show", "--json"]) == 0
     assert _object(capsys) == made
-    assert list(made) == ["uri", "origin", "vkeys", "pem", "did"]
+    assert list(made) == ["uri", "origin", "vkeys", "pem", "did", "stores", "attestations", "chain"]
+    assert [(one["algorithm"], one["exportable"], one["made_for"]) for one in made["stores"]] == [
+        ("ed25519", True, "checkpoint")
+    ]
     assert made["origin"] == ORIGIN
     assert VerifierKey.parse(made["vkeys"][0]).name == ORIGIN
     assert made["pem"][0].startswith("-----BEGIN PUBLIC KEY-----\n")

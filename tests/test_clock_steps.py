@@ -13,8 +13,9 @@ from gateway.clock import STEP_MS
 from gateway.log.entry import Entry, Kind, decode
 from gateway.log.log import Log
 from gateway.log.verify import INTACT
+from gateway.pace import Policy
 from gateway.show import entry_line
-from gateway.writer import Policy, Writer
+from gateway.writer import Writer
 from tests.log_dir import HandClock, Station
 
 NOW_MS = 1_760_000_000_000

@@ -19,8 +19,9 @@ from gateway.fields.files import files_of, load
 from gateway.fields.keeper import DAY_MS, ERASED, FieldKeeper, begin
 from gateway.fields.requests import BEGUN, DONE, LOGGED, Request
 from gateway.log.entry import Kind, decode
+from gateway.pace import Policy
 from gateway.reading import Moment
-from gateway.writer import Policy, Writer
+from gateway.writer import Writer
 from tests.concealed import BODY, METER, MOMENT, ConcealingStation, found
 
 POLICY = Policy(commit_ms=10_000, commit_entries=64, checkpoint_ms=10_000, checkpoint_entries=64)

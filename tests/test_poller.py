@@ -9,10 +9,11 @@ import pytest
 from gateway.errors import LogUnavailable, MeterProtocolError, MeterUnavailable
 from gateway.log.entry import Entry, Kind, decode
 from gateway.log.log import Declared, Log, open_log
+from gateway.pace import Policy
 from gateway.poller import OFFLINE, ONLINE, MeterHealth, Poller
 from gateway.reading import MeterDescription, Moment, PointReading, PointSpec, Reading, Scaled, Status
 from gateway.task import Progress
-from gateway.writer import Policy, Writer
+from gateway.writer import Writer
 
 POINT = PointSpec(name="import_total", obis="1-0:1.8.0", unit="kWh", register="fc4 0x0048 f32", monotonic=True)
 DESCRIPTION = MeterDescription(name="main", model="m", digest=bytes(32), location="bench unit 1", points=(POINT,))

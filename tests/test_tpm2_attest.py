@@ -48,10 +48,8 @@ def key(tpm: Swtpm) -> CheckedKey:
 
 def statements(tpm: Swtpm, key: CheckedKey) -> list[Attestation]:
     """One of each kind that is made here."""
-    certified = key.attest(CHALLENGE)
-    assert certified is not None
-    counter = open_tpm2_counter(tpm.request("nv=0x01500010", create=True), tpm.uri(HANDLE))
-    return [certified, *counter.certify(CHALLENGE)]
+    counter = open_tpm2_counter(tpm.request("nv=0x01800010", create=True), tpm.uri(HANDLE))
+    return [*key.attest(CHALLENGE), *counter.certify(CHALLENGE)]
 
 
 def test_openssl_alone_verifies_each_statement(tpm: Swtpm, key: CheckedKey) -> None:
@@ -78,7 +76,24 @@ def test_tpm2_print_reads_the_same(tpm: Swtpm, key: CheckedKey) -> None:
         assert re.search(rf"clock: {said.clock.clock_ms}\b", printed)
         assert re.search(rf"resetCount: {said.clock.reset_count}\b", printed)
         assert re.search(rf"qualifiedSigner: {said.qualified_signer.hex()}", printed)
-    assert kinds == [KeyAttested, NvAttested, TimeAttested]
+    assert kinds == [KeyAttested, QuoteAttested, NvAttested, TimeAttested]
+
+
+def test_our_quote_is_believed_by_tpm2_checkquote(tpm: Swtpm, key: CheckedKey) -> None:
+    """The PCRs 0 to 9, as tpm2_pcrread reads them, are what was signed."""
+    _, quoted = key.attest(CHALLENGE)
+    (tpm.folder / "key.pem").write_text(pem(key.public_key))
+    (tpm.folder / "ours").write_bytes(quoted.data)
+    (tpm.folder / "ours.sig").write_bytes(quoted.signature)
+    tpm.tool("tpm2_pcrread", "-o", "ours.pcrs", "-F", "values", "sha256:0,1,2,3,4,5,6,7,8,9")
+    check = ("-m", "ours", "-s", "ours.sig", "-F", "plain", "-g", "sha256", "-q", CHALLENGE.hex())
+    tpm.tool("tpm2_checkquote", "-u", "key.pem", *check)
+    values = (tpm.folder / "ours.pcrs").read_bytes()
+    said = parse_attest(quoted.data)
+    assert said.attested == QuoteAttested(selected=((0x000B, b"\xff\x03\0"),), digest=sha256(values).digest())
+    tpm.tool("tpm2_pcrextend", "9:sha256=" + "11" * 32)
+    again = parse_attest(key.attest(CHALLENGE)[1].data)
+    assert again.attested != said.attested
 
 
 def test_a_quote_of_tpm2_tools_by_our_key_is_read(tpm: Swtpm, key: CheckedKey) -> None:
@@ -97,8 +112,7 @@ def test_a_certificate_of_tpm2_tools_names_our_key_alike(tpm: Swtpm, key: Checke
     """tpm2_certify, and the Name that anybody can compute from public key and purpose."""
     tpm.tool("tpm2_certify", "-Q", "-c", HANDLE, "-C", HANDLE, "-g", "sha256", "-o", "theirs", "-s", "theirs.sig")
     theirs = parse_attest((tpm.folder / "theirs").read_bytes())
-    certified = key.attest(CHALLENGE)
-    assert certified is not None
+    certified, _ = key.attest(CHALLENGE)
     ours = checked_statement(certified, CHALLENGE)
     assert theirs.attested == ours.attested
     assert isinstance(ours.attested, KeyAttested)
@@ -115,8 +129,7 @@ def test_the_names_of_a_key_that_no_tpm_has_are_none() -> None:
 
 def test_what_is_no_statement_of_a_tpm_is_malformed(key: CheckedKey) -> None:
     """Another kind of attestation; and what the key signed that does not begin like a statement."""
-    certified = key.attest(CHALLENGE)
-    assert certified is not None
+    certified, _ = key.attest(CHALLENGE)
     with pytest.raises(MalformedError, match="of kind"):
         checked_statement(replace(certified, kind="other"), CHALLENGE)
     text = MESSAGES[Purpose.CHECKPOINT]

@@ -16,7 +16,7 @@ from gateway.signing.tpm_attest import NvAttested, TimeAttested, checked_stateme
 from tests.swtpm import Relay, Swtpm, running_swtpm
 from tests.test_tpm2_key import foreign_key
 
-PLACE, INDEX, KEY = "nv=0x01500010", 0x01500010, "0x81010001"
+PLACE, INDEX, KEY = "nv=0x01800010", 0x01800010, "0x81010001"
 INCREMENT, DEFINE = 0x134, 0x12A
 
 
@@ -47,9 +47,9 @@ def test_it_counts_up(tpm: Swtpm) -> None:
 def test_tpm2_tools_read_the_same_value(tpm: Swtpm) -> None:
     """tpm2_nvread agrees, and sees a counter."""
     value = counter(tpm, create=True).increase()
-    tpm.tool("tpm2_nvread", "0x01500010", "-o", "value")
+    tpm.tool("tpm2_nvread", "0x01800010", "-o", "value")
     assert int.from_bytes((tpm.folder / "value").read_bytes(), "big") == value
-    assert "nt=0x1" in tpm.tool("tpm2_nvreadpublic", "0x01500010")
+    assert "nt=0x1" in tpm.tool("tpm2_nvreadpublic", "0x01800010")
 
 
 def test_it_survives_a_power_cut(tpm: Swtpm) -> None:
@@ -74,7 +74,7 @@ def test_a_copy_of_an_old_state_is_seen(tpm: Swtpm) -> None:
 def test_a_counter_that_was_removed_and_made_again_does_not_go_back(tpm: Swtpm) -> None:
     """Not even the owner takes it back."""
     value = [counter(tpm, create=True).increase() for _ in range(5)][-1]
-    tpm.tool("tpm2_nvundefine", "0x01500010", "-C", "o")
+    tpm.tool("tpm2_nvundefine", "0x01800010", "-C", "o")
     assert counter(tpm, create=True).read() > value
 
 
@@ -146,7 +146,7 @@ def test_something_else_at_the_index_is_left_alone(tpm: Swtpm) -> None:
     """And a missing counter is made only on request."""
     with pytest.raises(SignerError, match="does not exist"):
         counter(tpm)
-    tpm.tool("tpm2_nvdefine", "0x01500010", "-C", "o", "-s", "8")
+    tpm.tool("tpm2_nvdefine", "0x01800010", "-C", "o", "-s", "8")
     with pytest.raises(SignerError, match="holds something else"):
         counter(tpm, create=True)
 

@@ -33,7 +33,7 @@ def test_a_key_is_named_by_handle_or_file() -> None:
     assert key_place("tpm2:0x81010001", BASE).tcti == parse_tcti("device:/dev/tpmrm0")
     assert key_place("tpm2:0x81010001", BASE).tcti.is_managed
     assert not parse_tcti("device:/dev/tpm0").is_managed
-    assert parse_uri("tpm2:nv=0x01500010", BASE).index == 0x01500010
+    assert parse_uri("tpm2:nv=0x01800010", BASE).index == 0x01800010
 
 
 def test_what_stands_behind_the_question_mark_is_read() -> None:
@@ -68,7 +68,7 @@ def test_a_secret_in_a_uri_is_refused_and_not_repeated(key: str) -> None:
         "tpm2:.",
         "tpm2:..",
         "tpm2:a/..",
-        "tpm2:nv=0x01500010",
+        "tpm2:nv=0x01800010",
         "tpm2:nv=1",
         "tpm2:nv=0x00000001",
         "tpm2:0x80000000",

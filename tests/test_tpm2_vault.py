@@ -76,6 +76,6 @@ def test_a_damaged_blob_is_not_opened(vault: Tpm2Vault) -> None:
 
 def test_a_vault_is_a_whole_tpm(tpm: Swtpm) -> None:
     """The URI of a key is not one of a vault."""
-    for place in ("0x81010001", "k.pem", "nv=0x01500010"):
+    for place in ("0x81010001", "k.pem", "nv=0x01800010"):
         with pytest.raises(ConfigError):
             open_tpm2_vault(tpm.request(place))

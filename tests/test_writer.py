@@ -9,11 +9,12 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.errors import LogUnavailable, SignerError
-from gateway.log.entry import ALARM, INFORMATION, Kind, decode
+from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind, decode
 from gateway.log.log import Declared, Log, open_log
 from gateway.log.note import checkpoint_text, parse_checkpoint
+from gateway.pace import Policy
 from gateway.task import Progress
-from gateway.writer import Policy, Writer
+from gateway.writer import Writer
 
 DECLARED = Declared(origin="example.org/writer", software="test", commit_ms=0, commit_entries=1, vkeys=())
 SLOW = Policy(commit_ms=3_600_000, commit_entries=4, checkpoint_ms=3_600_000, checkpoint_entries=10**6)
@@ -91,7 +92,13 @@ async def test_readings_go_on_while_the_key_store_is_away(log: Log) -> None:
     signer.away = False
     assert await found.checkpoint()
     assert found.troubles == {}
-    assert signer.signed == [log.size]
+    # One event when it went, covered, and one when it came back.
+    assert signer.signed == [log.size - 1]
+    told = [decode(data).body[:2] for data in log.read(0, log.size) if decode(data).kind is Kind.EVENT]
+    assert [said for said in told if said[0].startswith("key-")] == [["key-away", WARNING]]
+    await found.commit()
+    told = [decode(data).body[:2] for data in log.read(0, log.size) if decode(data).kind is Kind.EVENT]
+    assert told[-1] == ["key-back", INFORMATION]
 
 
 async def test_a_disk_that_takes_nothing_is_a_trouble_until_it_does(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ and raises SignerError when it is away. Everything else is here, so that no stor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from gateway.errors import KeyUnfit, MalformedError, SignerError
@@ -72,7 +72,7 @@ class CheckedKey:
         sign: PrivateOperation,
         *,
         facts: Callable[[], KeyFacts],
-        attest: Callable[[bytes], Attestation | None] = lambda _challenge: None,
+        attest: Callable[[bytes], Sequence[Attestation]] = lambda _challenge: (),
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self._uri = uri
@@ -135,7 +135,7 @@ class CheckedKey:
         self._open()
         return self._facts()
 
-    def attest(self, challenge: bytes) -> Attestation | None:
+    def attest(self, challenge: bytes) -> Sequence[Attestation]:
         """See ``gateway.signing.DeviceKey``."""
         self._open()
         return self._attest(challenge)

@@ -205,9 +205,7 @@ def _load(path: Path, der: bytes) -> tuple[PublicKey, PrivateOperation]:
         return _ecdsa(Algorithm.ECDSA_P256, key)
     if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256K1):
         return _ecdsa(Algorithm.ECDSA_SECP256K1, key)
-    raise SignerError(
-        f"key file {path}: the key is neither Ed25519 nor ECDSA P-256 or secp256k1; make one"
-    )
+    raise SignerError(f"key file {path}: the key is neither Ed25519 nor ECDSA P-256 or secp256k1; make one")
 
 
 def _decrypt(path: Path, der: bytes, passphrase: bytes) -> bytes:

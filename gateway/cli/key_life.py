@@ -1,9 +1,11 @@
-"""``key history`` and ``key revoke``: which keys a log was signed with, from where to where, and which are revoked.
+"""``key history``, ``revoke`` and ``certify``: which keys a log was signed with, from where to where, and which count.
 
 ``key history --json`` prints one object: ``origin``; ``keys``, each with ``vkey``, ``from_size`` and ``to_size`` (the
 checkpoint sizes that it may sign; null where it is valid now) and ``revoked`` (null, or ``seq``, ``after_size``,
 ``after_time`` in Unix seconds or 0, ``reason``); and ``statements``, each with ``action``, ``seq``, ``reason`` and
-``note``. ``key history --statements`` prints the notes alone, for ``--rotation``. ``key revoke --json`` prints ``seq``.
+``note``. ``key history --statements`` prints the notes alone, for ``--rotation``. ``certificates`` are the
+newest of each key, with ``key``, ``hardware``, ``seq``, ``boot`` and ``store``. ``key revoke --json`` and
+``key certify --json`` print ``seq``.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def add_actions(actions: Any) -> None:
     revoke.add_argument(
         "--after-time", type=_number, default=0, metavar="T", help="and those that a witness saw by then, Unix seconds"
     )
-    revoke.add_argument("--json", action="store_true", help="print one JSON object")
+    certify = actions.add_parser("certify", help="have key.hardware certify key.uri in the log of a stopped gateway")
+    for parser in (revoke, certify):
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _number(text: str) -> int:
@@ -73,7 +77,16 @@ def _object(history: KeyHistory) -> dict[str, Any]:
         {"action": action_of(said), "seq": said.seq, "reason": said.reason, "note": said.note.decode()}
         for said in history.statements
     ]
-    return {"origin": history.origin, "keys": _keys(history), "statements": statements}
+    certificates = [
+        {"key": said.key.text, "hardware": said.hardware.text, "seq": said.seq, "boot": said.boot, "store": said.reason}
+        for said in history.certificates.values()
+    ]
+    return {
+        "origin": history.origin,
+        "keys": _keys(history),
+        "statements": statements,
+        "certificates": certificates,
+    }
 
 
 def _keys(history: KeyHistory) -> list[dict[str, Any]]:
@@ -100,7 +113,11 @@ def _lines(history: KeyHistory) -> list[str]:
         if key["revoked"]:
             said = key["revoked"]
             lines.append(f"        REVOKED above size {said['after_size']} by entry {said['seq']}: {said['reason']}")
-    return lines
+    return lines + [
+        f"certificate in entry {known.seq}, boot {known.boot}: {known.key.text} by the key in hardware "
+        f"{known.hardware.text} ({known.reason})"
+        for known in history.certificates.values()
+    ]
 
 
 def _revoke(args: argparse.Namespace, app: App) -> int:
@@ -117,6 +134,17 @@ def _revoke(args: argparse.Namespace, app: App) -> int:
         print(json.dumps({"seq": seq}))
     else:
         print(f"revoked in entry {seq}; give verifiers the output of key history --statements")
+    return EXIT_OK
+
+
+def _certify(args: argparse.Namespace, app: App) -> int:
+    # Imported late, as above.
+    from gateway.amend import certify
+
+    seq = certify(app.load(Path(args.config)), app)
+    print(
+        json.dumps({"seq": seq}) if args.json else f"certified in entry {seq}; a running gateway does it at each boot"
+    )
     return EXIT_OK
 
 
@@ -146,4 +174,8 @@ def previous_is_done(config: Config, app: App) -> bool:
 
 
 #: Action → what runs it.
-ACTIONS: dict[str, Callable[[argparse.Namespace, Any], int]] = {"history": _history, "revoke": _revoke}
+ACTIONS: dict[str, Callable[[argparse.Namespace, Any], int]] = {
+    "history": _history,
+    "revoke": _revoke,
+    "certify": _certify,
+}

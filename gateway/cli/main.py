@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 from gateway.errors import EXIT_INTERRUPTED, EXIT_UNAVAILABLE, GatewayError, exit_code
 from gateway.version import SOFTWARE
@@ -35,6 +36,7 @@ COMMANDS: dict[str, str] = {
     "channel": "gateway.cli.channel",
     "fields": "gateway.cli.fields",
     "simulate": "gateway.cli.simulate",
+    "config": "gateway.cli.config",
     "witness": "gateway.cli.witness",
 }
 
@@ -76,7 +78,8 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=SOFTWARE)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    wanted = [name for name in argv if name in COMMANDS][:1]
+    # What stands behind --config is a file, also one that is called like a command.
+    wanted = [name for before, name in pairwise(("", *argv)) if name in COMMANDS and before != "--config"][:1]
     for name in wanted or COMMANDS:
         importlib.import_module(COMMANDS[name]).add_parser(subparsers)
     return parser

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, app: App) -> int:
     config = app.load(Path(args.config))
     for warning in config.warnings:
         _log.warning("%s", warning.text(str(config.path)))
-    gateway = Gateway(config, app, app.keeper(config))
+    gateway = Gateway(config, app, app.keeper(config), app.counter(config))
     asyncio.run(_run(gateway, watch=args.watch))
     return EXIT_OK
 

@@ -34,7 +34,7 @@ from gateway.config.world import World
 T = TypeVar("T")
 
 KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels", "witnesses", "serve")
-KEY_KEYS = ("uri", "previous")
+KEY_KEYS = ("uri", "previous", "hardware", "counter")
 LOG_KEYS = {
     "commit": ("seconds", "entries"),
     "checkpoint": ("seconds", "entries"),
@@ -103,15 +103,20 @@ def _key(top: Section, world: World) -> KeyConfig:
     previous = None if before is None else _key_uri(section, "previous", before, world)
     if previous == uri:
         section.refuse("previous", "is the same key as uri; name the key before it, or remove this line")
-    return KeyConfig(uri=uri, previous=previous)
+    second = section.get("hardware", schemes)
+    hardware = None if second is None else _key_uri(section, "hardware", second, world)
+    if hardware == uri:
+        section.refuse("hardware", "is the same key as uri; name another key, or remove this line")
+    return KeyConfig(uri=uri, previous=previous, hardware=hardware, counter=section.get("counter", kinds.COUNTER))
 
 
 def _key_uri(section: Section, key: str, found: tuple[str, str], world: World) -> str:
     scheme, rest = found
     if scheme == "file":
-        file = world.files.resolve(section, key, rest)
+        path, question, query = rest.partition("?")
+        file = world.files.resolve(section, key, path)
         world.files.note(section, key, file, Use.KEY)
-        rest = str(file)
+        rest = f"{file}{question}{query}"
     return f"{scheme}:{rest}"
 
 

@@ -230,6 +230,13 @@ def key_uri(available: tuple[str, ...]) -> Kind[tuple[str, str]]:
     return text("a key URI", "file:device-key.pem", parse, ("file", ""))
 
 
+def _counter(value: str) -> str | None:
+    return value if value.startswith("tpm2:nv=") else None
+
+
+COUNTER = text("a counter's URI", "tpm2:nv=0x01800010", _counter, "")
+
+
 def _key_path(rest: str) -> str:
     if rest.startswith("//"):
         if not rest.startswith("///"):

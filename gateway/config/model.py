@@ -14,6 +14,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from gateway.errors import ConfigError
+from gateway.signing import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +63,27 @@ class Catalogue(Protocol):
     def key_schemes(self) -> Collection[str]:
         """The schemes of key URIs that can be opened, such as ``file``."""
 
+    def open_vault(self, uri: str, base: Path) -> Vault:
+        """The vault that *uri* names, for a sealed config; relative paths start from *base*.
+
+        Raises ConfigError for what is no vault, SignerError when it is away.
+        """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyConfig:
     """``key``: the device key that signs the checkpoints."""
 
-    #: ``uri``: where the key is: ``file:PATH``, absolute here; default ``file:device-key.pem``, made at first start.
+    #: ``uri``: where the key is: ``file:PATH`` (absolute here), ``pkcs11:…`` or ``tpm2:…``; default
+    #: ``file:device-key.pem``; made at the first start.
     uri: str
     #: ``previous``: where the key before is, which must sign that ``uri`` follows it; None (left out) for no rotation.
     previous: str | None = None
+    #: ``hardware``: a second key, in hardware, that signs every checkpoint too; it belongs to the log for ever, like
+    #: ``uri``. None (left out): ``uri`` signs alone.
+    hardware: str | None = None
+    #: ``counter``: a counter in a key store, ``tpm2:nv=0x01800010``, that shows an older copy of the disk; None: none.
+    counter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +268,7 @@ class Config:
 
     #: The file it was read from, absolute.
     path: Path
-    #: SHA-256 of the file's bytes.
+    #: SHA-256 of the file's bytes, sealed where the file is.
     digest: bytes
     #: ``origin``: names this log for ever; a URL without scheme such as ``meters.example.org/roof-7``.
     origin: str

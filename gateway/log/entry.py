@@ -41,6 +41,8 @@ SHA-256(0x00 ‖ entry bytes), see ``gateway.log.tree``. Bodies, by kind:
                bytes (and 32 zero bytes) stays
 12 concealed   [seq of the definition entry, number of fields (1 to 1,024), fields root]: a reading whose fields are
                kept beside the log and can be shown one by one; see ``gateway.log.fields``
+13 attestation [step, counter, value, [[kind, data, signature, public key], …]]: what a key store says, see
+               ``gateway.log.counting``
 =============  ====================================================================================================
 """
 

@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from gateway.errors import ConfigError, TamperError
-from gateway.log.key_statement import Revocation, Rotation, Statement, parse_statement
+from gateway.log.key_statement import Certificate, Revocation, Rotation, Statement, parse_statement
 from gateway.log.note import of_origin, open_note
 from gateway.log.vkey import VerifierKey
 
@@ -69,6 +69,8 @@ class KeyHistory:
         self.origin = origin
         #: The statements that count, in the order in which they were applied.
         self.statements: list[Statement] = []
+        #: The newest certificate of each key, by its verifier key: they are many, and change nothing.
+        self.certificates: dict[str, Certificate] = {}
         self.revoked: dict[str, Revocation] = {}
         self.lines: list[Line] = []
         for key, rooted in [*((key, True) for key in named), *((key, False) for key in pins)]:
@@ -88,6 +90,7 @@ class KeyHistory:
         other = KeyHistory(self.origin, ())
         other.lines = [line.copy() for line in self.lines]
         other.statements, other.revoked = self.statements[:], self.revoked.copy()
+        other.certificates = self.certificates.copy()
         return other
 
     def apply(self, statement: Statement) -> bool:
@@ -99,6 +102,8 @@ class KeyHistory:
             return True
         if statement.origin != self.origin:
             raise _refused(statement, f"it is of the log {statement.origin[:80]!r}, not of {self.origin!r}")
+        if isinstance(statement, Certificate):
+            return self._certify(statement)
         known = self._rotate(statement) if isinstance(statement, Rotation) else self._revoke(statement)
         if known:
             self.statements.append(statement)
@@ -159,6 +164,19 @@ class KeyHistory:
             after_size=min(known.after_size, revocation.after_size),
             after_time_s=min(known.after_time_s, revocation.after_time_s),
         )
+        return True
+
+    def _certify(self, certificate: Certificate) -> bool:
+        pair = (certificate.key, certificate.hardware)
+        if missing := set(pair).difference(_signers(certificate, pair)):
+            raise _refused(certificate, f"it is not signed by {_names(missing)}")
+        lines = [self.line_of(key) for key in pair]
+        for key, line in zip(pair, lines, strict=True):
+            if line is not None and line.key_at(certificate.seq + 1) != key:
+                raise _refused(certificate, f"{_name(key)} is not the log's key there")
+        if None in lines:
+            return False
+        self.certificates[certificate.key.text] = certificate
         return True
 
     def trusts(self, key: VerifierKey, size: int, witnessed_s: int | None = None) -> bool:

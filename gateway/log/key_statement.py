@@ -1,7 +1,7 @@
-"""Key statements: signed notes that say which key follows which, and which key is not to be trusted any more.
+"""Key statements: signed notes: which key follows which, which one is not trusted, which two belong together.
 
 A statement is a C2SP signed note (``gateway.log.note``), so that any note tool checks its signatures. Its text is one
-of these two; each line is there, once, in this order, and nothing else::
+of these; each line is there, once, in this order, and nothing else::
 
     meter-gateway/key-rotation/v1              meter-gateway/key-revocation/v1
     origin <origin of the log>                 origin <origin of the log>
@@ -10,6 +10,14 @@ of these two; each line is there, once, in this order, and nothing else::
     new <verifier key>                         after-size <tree size>
     reason <text, 1 to 200 characters>         after-time <Unix seconds, or 0>
                                                reason <text, 1 to 200 characters>
+
+    meter-gateway/key-certificate/v1
+    origin <origin of the log>
+    size <entries that the log had when it was signed>
+    boot <boot counter of the entry that holds it>
+    key <verifier key that signs the log>
+    hardware <verifier key in hardware that signs beside it>
+    reason <which key store the hardware key is in, 1 to 200 characters>
 
 Numbers are decimal without leading zeros. The second line of a checkpoint is a number, here it is not: no statement
 can pass for a checkpoint, and no checkpoint for a statement. The keys are named alike, for the log or for the log that
@@ -23,13 +31,17 @@ A checkpoint of the revoked key of more than ``after-size`` entries proves nothi
 cosigned it at ``after-time`` or before; with 0 no cosignature saves it. Without a witness nobody can tell when a
 signature was made, so ``after-time`` helps only those who ask witnesses.
 
+A **certificate** is signed by both keys, at each boot: the key in hardware says that *key* is this device's in that
+run, so that a copy of the other key, elsewhere, has none. It changes nothing about who may sign. It stands somewhere
+behind entry ``size`` - 1, in the run that it names.
+
 Which statements count, and from where on, is said in ``gateway.log.key_history``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.errors import ConfigError, MalformedError
@@ -37,14 +49,15 @@ from gateway.log.note import decode_decimal, of_origin, sign_note, split_note
 from gateway.log.vkey import VerifierKey
 from gateway.signing import Purpose, Signer
 
-ROTATION, REVOCATION = "rotation", "revocation"
+ROTATION, REVOCATION, CERTIFICATE = "rotation", "revocation", "certificate"
 MAX_REASON = 200
 MAX_STATEMENTS = 1 << 20
 _PREFIX = "meter-gateway/key-"
-_HEADERS = {action: f"{_PREFIX}{action}/v1" for action in (ROTATION, REVOCATION)}
+_HEADERS = {action: f"{_PREFIX}{action}/v1" for action in (ROTATION, REVOCATION, CERTIFICATE)}
 _LABELS = {
     ROTATION: ("origin", "seq", "old", "new", "reason"),
     REVOCATION: ("origin", "seq", "key", "after-size", "after-time", "reason"),
+    CERTIFICATE: ("origin", "size", "boot", "key", "hardware", "reason"),
 }
 
 
@@ -76,7 +89,24 @@ class Revocation:
     note: bytes
 
 
-Statement = Rotation | Revocation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """*key* is the log's in the run *boot*, as *hardware* says; no signature is verified yet."""
+
+    origin: str
+    #: Of the entry that holds it; it says itself only that this is at least *size*.
+    seq: int
+    size: int
+    boot: int
+    key: VerifierKey
+    hardware: VerifierKey
+    #: Which key store the hardware key is in.
+    reason: str
+    #: The whole signed note, verbatim.
+    note: bytes
+
+
+Statement = Rotation | Revocation | Certificate
 
 
 def sign_rotation(origin: str, seq: int, old: Signer, new: Signer, *, name: str, reason: str) -> bytes:
@@ -91,6 +121,15 @@ def sign_revocation(
     """The note by which *signer* revokes *key*. Blocks. Raises SignerError, ConfigError."""
     values = (origin, str(seq), key.text, str(after_size), str(after_time_s), reason)
     return _sign(REVOCATION, values, key.name, signer)
+
+
+def sign_certificate(
+    origin: str, size: int, boot: int, signer: Signer, hardware: Signer, *, name: str, store: str
+) -> bytes:
+    """The note by which *hardware* certifies *signer*, both under *name*. Blocks. Raises SignerError."""
+    keys = [VerifierKey.of(name, key.public_key).text for key in (signer, hardware)]
+    said = "".join(char for char in store if char.isprintable())[:MAX_REASON] or "unknown"
+    return _sign(CERTIFICATE, (origin, str(size), str(boot), *keys, said), name, signer, hardware)
 
 
 def _sign(action: str, values: Sequence[str], name: str, *signers: Signer) -> bytes:
@@ -119,7 +158,10 @@ def _parse_text(text: bytes, note: bytes) -> Statement:
     if len(lines) != len(labels):
         raise MalformedError(f"key statement: a {action} has {len(labels)} lines behind the first, not {len(lines)}")
     values = {label: _value(line, label) for label, line in zip(labels, lines, strict=True)}
-    origin, seq = values["origin"], decode_decimal(values["seq"], "key statement, seq")
+    origin = values["origin"]
+    if action == CERTIFICATE:
+        return _certificate(values, note)
+    seq = decode_decimal(values["seq"], "key statement, seq")
     if action == ROTATION:
         old, new = (_key(values[label], origin) for label in ("old", "new"))
         if old == new or old.name != new.name:
@@ -131,6 +173,23 @@ def _parse_text(text: bytes, note: bytes) -> Statement:
         key=_key(values["key"], origin),
         after_size=_size(values["after-size"], seq),
         after_time_s=decode_decimal(values["after-time"], "key statement, after-time"),
+        reason=values["reason"],
+        note=note,
+    )
+
+
+def _certificate(values: dict[str, str], note: bytes) -> Certificate:
+    origin, size = values["origin"], decode_decimal(values["size"], "key statement, size")
+    key, hardware = (_key(values[label], origin) for label in ("key", "hardware"))
+    if key == hardware or key.name != hardware.name:
+        raise MalformedError(f"key statement: {hardware.text} cannot certify {key.text}: another key of the same name")
+    return Certificate(
+        origin=origin,
+        seq=size,
+        size=size,
+        boot=decode_decimal(values["boot"], "key statement, boot"),
+        key=key,
+        hardware=hardware,
         reason=values["reason"],
         note=note,
     )
@@ -160,14 +219,16 @@ def _key(text: str, origin: str) -> VerifierKey:
 
 
 def action_of(statement: Statement) -> str:
-    """``rotation`` or ``revocation``: the first item of a key entry's body."""
-    return ROTATION if isinstance(statement, Rotation) else REVOCATION
+    """``rotation``, ``revocation`` or ``certificate``: the first item of a key entry's body."""
+    return {Rotation: ROTATION, Revocation: REVOCATION, Certificate: CERTIFICATE}[type(statement)]
 
 
 def statement_in(body: list[Any], seq: int) -> Statement:
     """The statement of the key entry *seq* with this *body*; no signature is verified. Raises MalformedError."""
     action, text = body
     statement = parse_statement(text.encode())
+    if isinstance(statement, Certificate) and statement.size <= seq:
+        statement = replace(statement, seq=seq)
     if (action, seq) != (action_of(statement), statement.seq):
         raise MalformedError(f"a {action} that holds the {action_of(statement)} of entry {statement.seq}")
     return statement

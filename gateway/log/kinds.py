@@ -34,6 +34,7 @@ class Kind(IntEnum):
     BEACON = 10
     MANIFEST = 11
     CONCEALED = 12
+    ATTESTATION = 13
 
     @property
     def text(self) -> str:
@@ -82,6 +83,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "T": lambda item: type(item) is list and all(type(text) is str for text in item),
     "P": lambda item: type(item) is list and len(item) in (0, 2) and all(type(text) is str for text in item),
     "B": lambda item: type(item) is list and all(_matches(row, "ih") for row in item),
+    "A": lambda item: type(item) is list and all(_matches(row, "tbbb") for row in item),
     "S": lambda item: type(item) is list and all(_matches(row, "ttttii") for row in item),
 }
 
@@ -107,6 +109,7 @@ _SHAPES: dict[Kind, str] = {
     Kind.RECOVERY: "tiihtt",
     Kind.BEACON: "tb",
     Kind.MANIFEST: "iitihB",
+    Kind.ATTESTATION: "ttiA",
 }
 
 #: Whether a list is the body of an entry of that kind.

@@ -2,8 +2,8 @@
 
 The newest checkpoint tells: its first line under the log's name is the valid key's, one of the key before may follow.
 Rotations behind that checkpoint tell more: a power cut can come between a rotation and the checkpoint after it. Where
-nothing is signed yet, the first entry names the keys, or nobody is named and any key may begin. So no start reads
-more than what is not signed yet.
+nothing is signed yet, the first entry names the keys, or nobody is named and any key may begin. The first entry also
+names the key in hardware, if there is one. So no start reads more than that and what is not signed yet.
 """
 
 from __future__ import annotations
@@ -31,10 +31,15 @@ class LogKeys:
 
     name: str
     note: bytes | None
-    #: The verifier keys that the first entry names; looked at only where nothing is signed.
+    #: The verifier keys that the first entry names.
     named: tuple[str, ...]
     #: The rotation behind the newest checkpoint, if there is one: the last of them.
     rotation: Rotation | None
+
+    @property
+    def hardware(self) -> str | None:
+        """The verifier key, named second, that signs every checkpoint beside the first one."""
+        return self.named[1] if len(self.named) > 1 else None
 
     def is_current(self, key: VerifierKey) -> bool:
         """Whether the next checkpoint is *key*'s to sign."""
@@ -44,13 +49,24 @@ class LogKeys:
             return signed_first(self.note, key)
         return not self.named or key.text in self.named
 
+    def fits_hardware(self, key: VerifierKey | None) -> bool:
+        """Whether *key* is the log's hardware key; None: whether it has none. It stays what it was at the beginning."""
+        if self.hardware is not None or self.named:
+            return self.hardware == (None if key is None else key.text)
+        # Begun while the key stores were away: a checkpoint tells, if there is one.
+        return key is None or self.note is None or _has_signed(self.note, key)
+
 
 def signed_first(note: bytes, key: VerifierKey) -> bool:
     """Whether the note's first signature under the key's name is by *key*, and good."""
     _, lines = split_note(note)
     own = [line.key_id for line in lines if line.name == key.name]
+    return own[:1] == [key.key_id] and _has_signed(note, key)
+
+
+def _has_signed(note: bytes, key: VerifierKey) -> bool:
     try:
-        return own[:1] == [key.key_id] and open_note(note, [key]) == [key]
+        return open_note(note, [key]) == [key]
     except TamperError:
         return False
 
@@ -58,7 +74,7 @@ def signed_first(note: bytes, key: VerifierKey) -> bool:
 def read_log_keys(log: DurableEntries, name: str) -> LogKeys:
     """What *log* says. Raises TamperError where a statement that no checkpoint covers yet does not hold."""
     note = log.newest_checkpoint
-    named = _named(log) if note is None else ()
+    named = _named(log)
     since = parse_checkpoint(note).size if note is not None else 0
     found = LogKeys(name=name, note=note, named=named, rotation=None)
     for rotation in _rotations(log, since):

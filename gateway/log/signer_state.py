@@ -27,7 +27,7 @@ from pathlib import Path
 from gateway.durable import MAX_SLOT_PAYLOAD, TwoSlots, settle_file
 from gateway.errors import SignerError, TamperError
 from gateway.log.note import VerifierKey, checkpoint_text, open_note, sign_note
-from gateway.signing import PublicKey, Purpose, Signer
+from gateway.signing import DeviceKey, PublicKey, Purpose, Signer
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +54,10 @@ class GuardedSigner:
     teaches it the log's newest checkpoint with adopt().
     """
 
-    def __init__(self, signer: Signer, path: Path, name: str | None = None) -> None:
+    def __init__(self, signer: Signer, path: Path, name: str | None = None, hardware: DeviceKey | None = None) -> None:
         self._signer = signer
+        #: A second key, without whose line no checkpoint leaves.
+        self._hardware = hardware
         #: The key's name in signature lines; None takes the origin. All epochs of a log are signed under one name.
         self._key_name = name
         self._path = path
@@ -72,6 +74,11 @@ class GuardedSigner:
     def public_key(self) -> PublicKey:
         """The public half."""
         return self._signer.public_key
+
+    @property
+    def hardware(self) -> DeviceKey | None:
+        """The second key, which signs every checkpoint too."""
+        return self._hardware
 
     def last(self, origin: str) -> Signed | None:
         """The newest checkpoint known to be signed for *origin*: a shorter log was rolled back."""
@@ -95,7 +102,8 @@ class GuardedSigner:
     def sign_checkpoint(self, origin: str, size: int, root: bytes, *, also: Signer | None = None) -> bytes:
         """The signed note of this checkpoint; blocks on disk and key store.
 
-        The line of the key *also* stands second, and is left out where that key cannot sign.
+        The line of the hardware key stands second. That of the key *also* stands last, and is left out where it cannot
+        sign.
         Raises SignerRefused for a smaller size or a second root, SignerError when the memory or the key store
         fails or is still at work on an earlier call.
         """
@@ -114,23 +122,27 @@ class GuardedSigner:
             self._busy.release()
 
     def _sign(self, text: bytes, name: str, also: Signer | None) -> bytes:
+        own = [signer for signer in (self._signer, self._hardware) if signer is not None]
         if also is not None:
             try:
-                return sign_note(text, name, self._signer, also)
+                return sign_note(text, name, *own, also)
             except SignerError as error:
-                _log.warning("%s; key %s signs alone", error, self.uri)
-        return sign_note(text, name, self._signer)
+                _log.warning("%s; key %s signs without it", error, self.uri)
+        return sign_note(text, name, *own)
 
     def close(self) -> None:
-        """Releases the key store."""
+        """Releases the key stores."""
         self._signer.close()
+        if self._hardware is not None:
+            self._hardware.close()
 
     def _require_verified(self, note: bytes, name: str) -> None:
+        wanted = [VerifierKey.of(name, key.public_key) for key in (self._signer, self._hardware) if key is not None]
         try:
-            signed = open_note(note, [VerifierKey.of(name, self.public_key)])
+            signed = open_note(note, wanted)
         except TamperError:
             signed = []
-        if not signed:
+        if len(signed) != len(wanted):
             raise SignerError(f"key {self.uri}: its signature does not verify; nothing was released")
 
     def _remember(self, origin: str, new: Signed) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.errors import ConfigError, MalformedError, TamperError
+from gateway.log.attestation import check_attestations
 from gateway.log.entry import NO_PREV, Kind, parse
 from gateway.log.key_history import KeyHistory, named_keys
 from gateway.log.key_judge import KeyJudge
@@ -125,7 +126,7 @@ class Walk:
         """Checks entries that follow; returns their leaf hashes, which may be *known*. The tree does not grow yet."""
         seq, prev, leaves = self.tree.size, self.prev, list[bytes]()
         hashes = iter(known)
-        recovery, manifest, key = int(Kind.RECOVERY), int(Kind.MANIFEST), int(Kind.KEY)
+        recovery, manifest, key, attestation = map(int, (Kind.RECOVERY, Kind.MANIFEST, Kind.KEY, Kind.ATTESTATION))
         for data in batch:
             if prev is not None and is_plain_reading(data, seq, prev):
                 prev = next(hashes, None) or leaf_hash(data)
@@ -148,6 +149,8 @@ class Walk:
                     self.removed.update(first + RUN * number for number, (size, _) in enumerate(rows) if size > 0)
             elif kind == key:
                 self._statement(body, seq)
+            elif kind == attestation:
+                check_attestations(body, seq)
             prev = next(hashes, None) or leaf_hash(data)
             leaves.append(prev)
             seq += 1

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from gateway.errors import MalformedError, TamperError
 from gateway.log.key_history import KeyHistory, linked, required
-from gateway.log.key_statement import Statement, statement_in
+from gateway.log.key_statement import Certificate, Statement, statement_in
 from gateway.log.note import Checkpoint, open_note, split_note
 from gateway.log.vkey import VerifierKey
 from gateway.receiver.branches import Branch, Branches, Fit
@@ -60,7 +60,7 @@ class Keys:
                 known = history.apply(statement)
             except (MalformedError, TamperError) as error:
                 raise RefusedError("bad-signature", seq, f"entry {seq}: {error}") from error
-            if known and seq >= attach:
+            if known and seq >= attach and not isinstance(statement, Certificate):
                 self._pending[run.leaves[seq - run.first]] = statement
         while len(self._pending) > MAX_PENDING_STATEMENTS:
             del self._pending[next(iter(self._pending))]

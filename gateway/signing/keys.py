@@ -140,10 +140,10 @@ class DeviceKey(Signer, Protocol):
     def facts(self) -> KeyFacts:
         """What the store says of this key. Blocks. Raises SignerError."""
 
-    def attest(self, challenge: bytes) -> Attestation | None:
-        """The store's word, over at most 32 bytes of *challenge*, that this key lives in it; None: it gives none.
+    def attest(self, challenge: bytes) -> Sequence[Attestation]:
+        """The store's word, over at most 32 bytes of *challenge*, that this key lives in it, and in what state it is.
 
-        Blocks. Raises SignerError.
+        Empty where the store gives none. Blocks. Raises SignerError.
         """
 
 

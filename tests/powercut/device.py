@@ -25,7 +25,8 @@ from gateway.retention import Retention
 from gateway.signing import Purpose
 from gateway.sink import Hello, Lost
 from gateway.state import State
-from gateway.writer import Policy, Writer
+from gateway.pace import Policy
+from gateway.writer import Writer
 from tests.log_dir import BOOT_ID, HandClock
 from tests.log_keys import ORIGIN, Ed25519Signer
 

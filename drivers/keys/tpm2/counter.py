@@ -25,7 +25,7 @@ from drivers.keys.tpm2.statements import (
     nv_read_public,
 )
 from drivers.keys.tpm2.uri import Place, parse_uri
-from gateway.errors import ConfigError, SignerError
+from gateway.errors import ConfigError, KeyReplaced, SignerError
 from gateway.signing import Attestation, KeyRequest
 
 
@@ -37,7 +37,7 @@ def open_tpm2_counter(wanted: KeyRequest, signed_by: str = "", timeout_s: float 
     """
     place = parse_uri(wanted.uri, wanted.base)
     if place.index is None:
-        raise ConfigError(f"counter {wanted.uri!r}: names none; write tpm2:nv=0x01500010")
+        raise ConfigError(f"counter {wanted.uri!r}: names none; write tpm2:nv=0x01800010")
     key = _signing_key(wanted, place, signed_by, timeout_s)
     counter = Tpm2Counter(place, place.index, wanted.secret, key, timeout_s)
     counter.open(create=wanted.create)
@@ -141,7 +141,7 @@ class Tpm2Counter:
     def _read(self, running: Operation) -> int:
         value = running.run(nv_read(self._index))
         if value < self._highest:
-            raise SignerError(
+            raise KeyReplaced(
                 f"counter {self.uri}: went back from {self._highest} to {value}; TPM {running.where} was replaced, or "
                 "its state was restored from a copy"
             )

@@ -11,6 +11,8 @@ Every use looks whether the TPM still has the very key that was opened.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from drivers.keys.checked import CheckedKey, require_fit
 from drivers.keys.tpm2.area import Area, parse_area
 from drivers.keys.tpm2.auth import KeyAuth, auth_value
@@ -26,7 +28,7 @@ from drivers.keys.tpm2.commands import (
 )
 from drivers.keys.tpm2.facts import key_facts
 from drivers.keys.tpm2.operation import TIMEOUT_S, Operation, operation
-from drivers.keys.tpm2.statements import Statement, certify
+from drivers.keys.tpm2.statements import Statement, certify, quote
 from drivers.keys.tpm2.stored import Create, StoredKey
 from drivers.keys.tpm2.uri import Place, key_place
 from gateway.errors import SignerError
@@ -125,9 +127,10 @@ class Tpm2Key:
             with self._auth.given(running, counted=self.area.is_guarded) as auth:
                 return running.run(sign(handle, auth, digest, ticket))
 
-    def attest(self, challenge: bytes) -> Attestation:
-        """TPM2_Certify of the key by itself: the key's Name and the TPM's clock over *challenge*, signed by the key.
+    def attest(self, challenge: bytes) -> Sequence[Attestation]:
+        """TPM2_Certify of the key by itself, then TPM2_Quote of the PCRs 0 to 9, over *challenge*, signed by the key.
 
+        The first holds the key's Name, the second what firmware, boot loader and kernel measured, where they do.
         Whoever knows that a restricted key of this Name lives in a TPM (a person who saw it made, an endorsement
         certificate, TPM2_ActivateCredential) learns that this TPM has it loaded now, that it never leaves it (fixedTPM,
         fixedParent) and what it is made for. Without that knowledge it proves no TPM: a program with a key of its own
@@ -137,8 +140,8 @@ class Tpm2Key:
         with operation(self.place.tcti, self._timeout_s) as running:
             handle = self._stored.reach(running, self._data)
             with self._auth.given(running, counted=self.area.is_guarded) as auth:
-                statement = running.run(certify(handle, auth, challenge))
-        return self.attestation(statement)
+                statements = running.run(certify(handle, auth, challenge)), running.run(quote(handle, auth, challenge))
+        return tuple(map(self.attestation, statements))
 
     def reach(self, running: Operation) -> tuple[int, KeyAuth]:
         """The key's handle in *running*, and its auth value: for what else the key signs (``counter``)."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drivers.keys.tpm2.codec import Command, sized, u16
-from drivers.keys.tpm2.commands import ECDSA_SHA256, RH_ENDORSEMENT, RH_OWNER, raw_ecdsa
+from drivers.keys.tpm2.codec import Command, sized, u16, u32
+from drivers.keys.tpm2.commands import ECDSA_SHA256, RH_ENDORSEMENT, RH_OWNER, SHA256, raw_ecdsa
 from gateway.errors import MalformedError
 from gateway.signing.tpm_attest import COUNTER_SIZE, TpmReader, counter_area
 
 _TYPE_BITS, _TYPE_COUNTER = 0xF0, 0x10
+
+
+#: The bit map of the PCRs that are quoted: 0 to 9.
+_PCRS = 0x3FF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,20 @@ def certify(key: int, auth: bytes, challenge: bytes) -> Command[Statement]:
         handles=(key, key),
         auths=(auth, auth),
         parameters=sized(challenge) + ECDSA_SHA256,
+        decode=_statement,
+    )
+
+
+def quote(key: int, auth: bytes, challenge: bytes) -> Command[Statement]:
+    """The digest over the SHA-256 PCRs 0 to 9, which firmware, boot loader and kernel extend, signed."""
+    # TPML_PCR_SELECTION: one bank, a bit map of three bytes.
+    selection = u32(1) + SHA256 + b"\x03" + _PCRS.to_bytes(3, "little")
+    return Command(
+        name="TPM2_Quote",
+        code=0x158,
+        handles=(key,),
+        auths=(auth,),
+        parameters=sized(challenge) + ECDSA_SHA256 + selection,
         decode=_statement,
     )
 

@@ -18,7 +18,7 @@ from drivers.keys.tpm2.commands import RH_OWNER, create, create_primary, evict_c
 from drivers.keys.tpm2.operation import Operation
 from drivers.keys.tpm2.tss2 import FILE_SIZE_MAX, Tss2Key, decode_key, encode_key
 from drivers.keys.tpm2.uri import Place
-from gateway.errors import MalformedError, SignerError
+from gateway.errors import KeyReplaced, MalformedError, SignerError
 
 #: Writes a new file of this mode, durably and never over another: FileExistsError.
 Create = Callable[[Path, bytes, int], None]
@@ -58,7 +58,7 @@ class StoredKey:
         if self._file is not None:
             return running.load(load(self._parent(running, self._file.parent), b"", self._file.made))
         if self._area_at_handle(running) != area:
-            raise SignerError(
+            raise KeyReplaced(
                 f"key {self._place.uri}: is not in TPM {running.where} any more; the TPM was replaced or cleared, or "
                 "the key was. Restore the TPM, or rotate to a new key"
             )

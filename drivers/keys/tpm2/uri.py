@@ -1,9 +1,9 @@
 """``tpm2:`` URIs: a key, a counter or a whole TPM, and where its auth values come from.
 
 =====================================  ================================================================================
-tpm2:0x81010001                        a key at a persistent handle, 0x81000000 to 0x817fffff
+tpm2:0x81008001                        a key at a persistent handle, 0x81000000 to 0x817fffff
 tpm2:device-key.tss2.pem               a key in a file, ``TSS2 PRIVATE KEY``, that only its TPM can use
-tpm2:nv=0x01500010                     a counter at an NV index, 0x01000000 to 0x01ffffff
+tpm2:nv=0x01800010                     a counter at an NV index, 0x01000000 to 0x01ffffff
 tpm2:                                  the TPM itself: for what is sealed, and to list its keys
 =====================================  ================================================================================
 
@@ -13,7 +13,7 @@ Behind a question mark, joined by ``&``, and taken as they stand without percent
     auth-source=credential:NAME              the auth value of the key, when it has one
     owner-auth-source=credential:NAME        that of the owner hierarchy, for keys in files and for making anything
     endorsement-auth-source=credential:NAME  that of the endorsement hierarchy, which a counter's certificate takes
-    signed-by=0x81010001                     the key in the same TPM that certifies a counter
+    signed-by=0x81008001                     the key in the same TPM that certifies a counter
 
 An auth value itself is never in a URI: URIs are shown and logged.
 """
@@ -52,7 +52,7 @@ def key_place(uri: str, base: Path) -> Place:
     """The place of a key. Raises ConfigError for a URI that names none."""
     place = parse_uri(uri, base)
     if place.handle is None and place.path is None:
-        raise ConfigError(f"key {_shown(uri)}: names no key; write tpm2:0x81010001 or tpm2:device-key.tss2.pem")
+        raise ConfigError(f"key {_shown(uri)}: names no key; write tpm2:0x81008001 or tpm2:device-key.tss2.pem")
     return place
 
 
@@ -61,7 +61,7 @@ def parse_uri(uri: str, base: Path) -> Place:
     body, _, query = uri.partition("?")
     scheme, colon, rest = body.partition(":")
     if scheme != "tpm2" or not colon:
-        raise ConfigError(f"key {_shown(uri)}: not a tpm2: URI, such as tpm2:0x81010001")
+        raise ConfigError(f"key {_shown(uri)}: not a tpm2: URI, such as tpm2:0x81008001")
     options = _options(uri, query)
     handle, path, index = None, None, None
     if rest.startswith("nv="):
