@@ -43,6 +43,10 @@ class SignerError(UnavailableError):
     """The key store is away, locked, or refused to sign."""
 
 
+class KeyAbsent(SignerError):  # noqa: N818
+    """The store is there, and has no such key."""
+
+
 class KeyReplaced(SignerError):  # noqa: N818
     """Where the key was there is another one now: somebody changed the token, the chip or the file."""
 

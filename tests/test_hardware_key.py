@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from gateway.app import App
+from gateway.clock import SystemClock
 from gateway.errors import TamperError
 from gateway.log.entry import Kind
 from gateway.log.key_history import KeyHistory
 from gateway.log.key_statement import Certificate, parse_statement, sign_certificate, statement_in
+from gateway.log.log import Declared, open_log
 from gateway.log.note import open_note, split_note
+from gateway.log.signer_state import GuardedSigner
 from gateway.log.view import LogView
 from gateway.log.vkey import VerifierKey
 from gateway.signing import Algorithm
@@ -140,6 +145,31 @@ def test_another_hardware_key_or_none_begins_an_epoch(gateway: RunningGateway, m
     assert "key.hardware was lost, replaced, added or removed" in first.body[6]
     code, told = verify(gateway, *before)
     assert code == 4, told
+
+
+def test_a_stolen_log_key_alone_satisfies_no_policy_of_both(gateway: RunningGateway, tmp_path: Path) -> None:
+    """The thief goes on with the log and its key on a board of his own, where no key in hardware signs."""
+    gateway.wait_size(6)
+    own, hardware = vkeys(gateway)
+    assert gateway.stop() == 0
+    policy = tmp_path / "policy"
+    policy.write_text(f"log {own}\nlog {hardware}\nquorum none\n")
+    assert gateway.cli("log", "verify", "--policy", str(policy)).returncode == 0
+    with closing(App().open_key("file:log.pem", gateway.state_dir)) as stolen:
+        guard = GuardedSigner(stolen, tmp_path / "memory", VerifierKey.parse(own).name)
+        declared = Declared(origin=guard_origin(gateway), software="thief", commit_ms=1, commit_entries=1, vkeys=())
+        log, _ = open_log(gateway.state_dir / "log", declared, SystemClock(), bytes(16))
+        with closing(log):
+            tree = log.durable_tree()
+            log.checkpoint(guard.sign_checkpoint(log.origin, tree.size, tree.root()))
+    assert verify(gateway, own)[0] == 0
+    for demanded in (["--policy", str(policy)], ["--vkey", own, "--vkey", hardware], []):
+        done = gateway.cli("log", "verify", *demanded)
+        assert done.returncode == 4, done.stdout + done.stderr
+
+
+def guard_origin(gateway: RunningGateway) -> str:
+    return LogView(gateway.state_dir / "log").origin
 
 
 def test_a_certificate_is_written_on_request_too(gateway: RunningGateway) -> None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from drivers.keys.checked import CheckedKey, PrivateOperation, default_algorithm, require_fit
-from gateway.errors import ConfigError, SignerError
+from gateway.errors import ConfigError, KeyAbsent, SignerError
 from gateway.signing import (
     Algorithm,
     KeyFacts,
@@ -132,6 +132,8 @@ def _read(path: Path) -> bytes:
     try:
         # O_NONBLOCK: a pipe in place of the file must not hang the gateway.
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise KeyAbsent(f"key file {path}: does not exist; make it with key new") from error
     except OSError as error:
         raise SignerError(f"key file {path}: {_fault(error)}") from error
     try:
@@ -144,8 +146,6 @@ def _read(path: Path) -> bytes:
 
 
 def _fault(error: OSError) -> str:
-    if error.errno == errno.ENOENT:
-        return "does not exist; make it with key new"
     if error.errno == errno.ELOOP:
         return "is a symbolic link; name the file itself"
     return f"cannot be opened ({error.strerror}); check its owner and mode"

@@ -23,7 +23,7 @@ from gateway.cli.key_life import ACTIONS, add_actions, warn_of_log
 from gateway.cli.key_print import print_keys
 from gateway.config.model import Config
 from gateway.durable import make_directory
-from gateway.errors import EXIT_NO, EXIT_OK, ConfigError, KeyUnfit, SignerError
+from gateway.errors import EXIT_NO, EXIT_OK, ConfigError, KeyAbsent, KeyUnfit, SignerError
 from gateway.show import printable
 from gateway.signing import MADE_FOR, Algorithm, DeviceKey, Purpose
 
@@ -145,8 +145,8 @@ def _require_absent(app: App, uri: str, base: Path, purpose: Purpose) -> None:
         signer = app.open_key(uri, base, purpose=purpose, attended=True)
     except KeyUnfit as error:
         raise ConfigError(f"key {uri}: exists already, for another purpose, and is never replaced ({error})") from error
-    except SignerError:
-        # Away or broken: making it says which.
+    except KeyAbsent:
+        # Any other fault is raised: a PIN that was refused once is not given to the token again.
         return
     signer.close()
     raise ConfigError(f"key {uri}: exists already and is never replaced; key show prints it")

@@ -48,6 +48,8 @@ def _troubles(answer: dict[str, Any]) -> list[str]:
     found += [f"no progress: {name}" for name in answer["process"]["stuck"]]
     if answer["key"]["error"]:
         found.append(f"key: {answer['key']['error']}")
+    if (counter := answer["key"].get("counter")) and counter["error"]:
+        found.append(f"counter: {counter['error']}")
     return found
 
 
@@ -59,7 +61,7 @@ def _lines(answer: dict[str, Any]) -> list[str]:
     return [
         f"log        {answer['origin']}: {log['size']} entries, {log['durable_size']} durable ({window})",
         f"checkpoint size {checkpoint['size']}, {checkpoint['unsigned']} entries not signed yet",
-        f"key        {answer['key']['uri']}",
+        *_key(answer["key"]),
         *map(_meter, answer["meters"]),
         *map(_sink, answer["sinks"]),
         # A gateway of an earlier version may be running still.
@@ -68,6 +70,16 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         f"disk       {disk['free_bytes'] >> 20} MB free of {disk['total_bytes'] >> 20} MB",
         f"process    {process['pid']}, {process['rss_bytes'] / 1e6:.1f} MB of memory",
     ]
+
+
+def _key(key: dict[str, Any]) -> list[str]:
+    # A gateway of an earlier version may be running still.
+    lines = [f"key        {key['uri']}" + (f": {key['state']}" if "state" in key else "")]
+    if key.get("hardware"):
+        lines.append(f"           and in hardware {key['hardware']}")
+    if key.get("counter"):
+        lines.append(f"counter    {key['counter']['name']} stands at {key['counter']['value']}")
+    return lines
 
 
 def _meter(meter: dict[str, Any]) -> str:

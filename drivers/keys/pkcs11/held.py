@@ -25,7 +25,7 @@ from drivers.keys.pkcs11.cryptoki import CryptokiError, Library, Token
 from drivers.keys.pkcs11.login import Login
 from drivers.keys.pkcs11.session import Session
 from drivers.keys.pkcs11.uri import Pkcs11Uri
-from gateway.errors import SignerError
+from gateway.errors import KeyAbsent, KeyReplaced, KeyUnfit, SignerError
 
 _Key = TypeVar("_Key")
 _Result = TypeVar("_Result")
@@ -41,6 +41,10 @@ _BEGIN_ANEW = frozenset(
         CKR_CRYPTOKI_NOT_INITIALIZED,
     )
 )
+
+
+#: What callers tell apart; what else went wrong with a token is one thing to them.
+_TOLD_APART = (KeyAbsent, KeyReplaced, KeyUnfit)
 
 
 class NoTokenError(SignerError):
@@ -150,7 +154,9 @@ class Held(Generic[_Key]):
         return session
 
     def _named(self, fault: SignerError | str) -> SignerError:
-        return SignerError(f"key {self._uri.text()}: {fault}")
+        kind = type(fault) if isinstance(fault, _TOLD_APART) else SignerError
+        text = str(fault)
+        return kind(text if text.startswith("key ") else f"key {self._uri.text()}: {text}")
 
     def _drop(self) -> None:
         if self._open is not None:

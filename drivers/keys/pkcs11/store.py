@@ -30,7 +30,7 @@ from drivers.keys.pkcs11.modules import load_module, module_of
 from drivers.keys.pkcs11.objects import TokenKey, algorithm_of, confinement, find_key, made_for
 from drivers.keys.pkcs11.session import Session
 from drivers.keys.pkcs11.uri import Pkcs11Uri, parse_uri
-from gateway.errors import ConfigError, KeyReplaced, SignerError
+from gateway.errors import ConfigError, KeyAbsent, KeyReplaced, SignerError
 from gateway.signing import Algorithm, KeyFacts, KeyListing, KeyRequest, PublicKey
 
 
@@ -79,7 +79,7 @@ class _OpenKey:
                 "the gateway with the key that is to follow"
             )
         if key is None:
-            raise SignerError(f"no such private key in {session.token.text}; make it with key new")
+            raise KeyAbsent(f"no such private key in {session.token.text}; make it with key new")
         if self._public_key not in (None, key.public_key):
             raise KeyReplaced(
                 f"the token was swapped for another: {session.token.text} has a key of this name, but not the key that "

@@ -31,7 +31,7 @@ from drivers.keys.tpm2.operation import TIMEOUT_S, Operation, operation
 from drivers.keys.tpm2.statements import Statement, certify, quote
 from drivers.keys.tpm2.stored import Create, StoredKey
 from drivers.keys.tpm2.uri import Place, key_place
-from gateway.errors import SignerError
+from gateway.errors import KeyAbsent, SignerError
 from gateway.signing import (
     MADE_FOR,
     Algorithm,
@@ -80,7 +80,7 @@ class Tpm2Key:
                 self._make(running, wanted, create)
                 found = self._stored.find(running)
             if found is None:
-                raise SignerError(f"key {wanted.uri}: does not exist in TPM {running.where}; make it with key new")
+                raise KeyAbsent(f"key {wanted.uri}: does not exist in TPM {running.where}; make it with key new")
             self._data, self._area = found, parse_area(found)
             require_fit(wanted.uri, wanted.purpose, self.public_key.algorithm, self._area.made_for)
             self._stored.reach(running, found)
