@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from gateway import describe, keydesk, memory, notify, retained, status
 from gateway.config.model import Config
+from gateway.config.source import told_of
 from gateway.errors import ConfigError, GatewayError, TamperError, UnavailableError
 from gateway.fields import late as fields
 from gateway.history import digest_of, last_values
@@ -217,7 +218,7 @@ class Gateway:
             buses = await self._workshop.buses(config)
         except GatewayError as error:
             _log.error("the config is not taken, the one before stays in force:\n%s", error)
-            self._writer.event("config-refused", WARNING, str(self.config.path), str(error))
+            self._writer.event("config-refused", WARNING, str(self.config.path), told_of(self.config.path, error))
         else:
             await self._stop_parts()
             await self._stop_channels()

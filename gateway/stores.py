@@ -91,10 +91,11 @@ class KeyStores:
         list_them = _of_store(_LISTS, uri, "has no list of keys")
         return Patience(uri).call(lambda: list_them(uri, partial(read_secret, base=base)), "listing its keys", CREATE_S)
 
-    def open_vault(self, uri: str, base: Path, *, create: bool = False) -> Vault:
+    def open_vault(self, uri: str, base: Path, *, create: bool = False, attended: bool = False) -> Vault:
         """The vault that *uri* names, made when it is missing and *create* says so. Raises SignerError, ConfigError."""
         open_it = _of_store(_VAULTS, uri, "seals nothing: it goes with the disk")
-        wanted = KeyRequest(uri=uri, base=base, create=create, secret=partial(read_secret, base=base), attended=True)
+        secret = partial(read_secret, base=base)
+        wanted = KeyRequest(uri=uri, base=base, create=create, secret=secret, attended=attended)
         return PatientVault.open(partial(open_it, wanted), Patience(uri))
 
 

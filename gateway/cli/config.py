@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace, app: App) -> int:
 
 def _seal(args: argparse.Namespace, app: App) -> int:
     text, target = _plain_text(args.file), _target(args)
-    vault = app.open_vault(args.to, target.absolute().parent, create=True)
+    vault = app.open_vault(args.to, target.absolute().parent, create=True, attended=True)
     data = seal(text, args.to, vault)
     # Sealed bytes that do not open would be noticed when the plain text is gone.
     if unseal(decode(data), vault) != text:
@@ -97,7 +98,7 @@ def _show(args: argparse.Namespace, app: App) -> int:
     path = Path(args.sealed or args.config)
     if sealed_in(path) is None:
         raise ConfigError(f"config {path}: is not sealed; it is plain text as it lies there")
-    text = read_source(path, app.open_vault).text
+    text = read_source(path, partial(app.open_vault, attended=True)).text
     sys.stdout.flush()
     sys.stdout.buffer.write(text)
     sys.stdout.buffer.flush()

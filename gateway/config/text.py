@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import yaml
 
 from gateway.config.model import Problem
+from gateway.config.source import MAX_BYTES
 
-MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
 MAX_VALUES = 20_000
 MAX_PROBLEMS = 100

@@ -148,7 +148,7 @@ class MqttFeed:
             # Our own certificate files; the same next time.
             self._fail(str(error).removeprefix(f"{self._settings.label}: "), final=True)
         except ssl.SSLError as error:
-            self._fail(tls_fault(error), final=isinstance(error, ssl.SSLCertVerificationError))
+            self._fail(tls_fault(error, self._settings.tls), final=isinstance(error, ssl.SSLCertVerificationError))
         except _MALFORMED as error:
             self._fail(f"it sent bytes that are no MQTT ({error})", final=False)
         except (OSError, UnicodeError) as error:

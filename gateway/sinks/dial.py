@@ -2,12 +2,17 @@
 
 TLS is 1.2 or newer; the certificate chain and the host name (RFC 9525) are always checked, and a failure is an error,
 never plain text instead. Each failure is one sentence that says which side refused what.
+
+The key of a client certificate may be in a TPM: ``tls.key`` is then a ``TSS2 PRIVATE KEY``, which OpenSSL's provider
+tpm2 loads where ``OPENSSL_CONF`` activates it (systemd/openssl-tpm2.cnf). Where that fails, the connection does: none
+is made without the certificate.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -28,7 +33,15 @@ _ALERTS = {
     "UNKNOWN_CA": "it does not trust the issuer of the client certificate: check tls.cert",
     "PROTOCOL_VERSION": "it speaks no TLS 1.2 or newer",
     "WRONG_VERSION_NUMBER": "it does not speak TLS on this port",
+    "LIBRARY_HAS_NO_CIPHERS": "OpenSSL has no ciphers here: correct the file that OPENSSL_CONF names",
 }
+#: The label of a key that only its TPM can use (draft-bottomley-tpm2-keys).
+_TPM_LABEL = b"-----BEGIN TSS2 PRIVATE KEY-----"
+_KEY_FILE_MAX = 16_384
+_TPM_REMEDY = (
+    "install tpm2-openssl, set OPENSSL_CONF to openssl-tpm2.cnf as docs/install.md says, see that the TPM which made "
+    "the key is there and that this user may open it, then restart"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +83,20 @@ def tls_context(tls: TlsSettings, label: str) -> ssl.SSLContext:
     return context
 
 
-def tls_fault(error: ssl.SSLError) -> str:
-    """What went wrong, as the end of a sentence that began with the far side's name."""
+def tls_fault(error: ssl.SSLError, tls: TlsSettings | None = None) -> str:
+    """What went wrong, as the end of a sentence that began with the far side's name; *tls* is what it began with."""
+    in_tpm = tls is not None and _is_in_tpm(tls.key)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {error.verify_message.rstrip('.')}; check tls.ca and the host name"
+        fault = f"its certificate is not accepted: {error.verify_message.rstrip('.')}; check tls.ca and the host name"
+        # With a TPM's key the TPM may be asked to check signatures, too; OpenSSL's words are the same for a false one.
+        by_tpm = in_tpm and error.verify_message == "certificate signature failure"
+        return fault + (", and whether the TPM, which may do the checking, is there and knows the key's kind" * by_tpm)
     reason = error.reason or str(error)
     for name, meaning in _ALERTS.items():
         if reason.endswith(name):
             return meaning
-    return f"TLS failed: {reason.replace('_', ' ').lower()}"
+    told = f"TLS failed: {reason.replace('_', ' ').lower()}"
+    return f"{told}; the TPM that has tls.key did not sign: {_TPM_REMEDY}" if in_tpm else told
 
 
 async def dial(address: Address, deadline_s: float) -> socket.socket:
@@ -153,13 +171,13 @@ def _connect(address: Address, deadline_s: float) -> socket.socket:
     except (OSError, UnicodeError) as error:
         if sock is not None:
             sock.close()
-        raise SinkUnavailable(f"{address.label}: {_fault(error)}") from error
+        raise SinkUnavailable(f"{address.label}: {_fault(error, address.tls)}") from error
     return sock
 
 
-def _fault(error: OSError | UnicodeError) -> str:
+def _fault(error: OSError | UnicodeError, tls: TlsSettings | None) -> str:
     if isinstance(error, ssl.SSLError):
-        return tls_fault(error)
+        return tls_fault(error, tls)
     if isinstance(error, socket.gaierror):
         return f"its name is not known here ({error.strerror}): check the host and the name server"
     if isinstance(error, TimeoutError):
@@ -175,5 +193,26 @@ def _files_named(label: str, keys: str, *paths: Path | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fault = "not usable PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        fault = _pem_fault(error, *paths) if isinstance(error, ssl.SSLError) else error.strerror
         raise SinkUnavailable(f"{label}: {keys}, {names}: {fault}") from error
+
+
+def _pem_fault(error: ssl.SSLError, *paths: Path | None) -> str:
+    """Why OpenSSL did not take the files."""
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the key is not the one of the certificate"
+    if not any(map(_is_in_tpm, paths)):
+        return "not usable PEM"
+    conf = os.environ.get("OPENSSL_CONF")
+    set_to = f"OPENSSL_CONF is {conf}" if conf else "OPENSSL_CONF is not set"
+    return f"the key is in a TPM, and OpenSSL's provider tpm2 did not load it ({set_to}): {_TPM_REMEDY}"
+
+
+def _is_in_tpm(path: Path | None) -> bool:
+    if path is None:
+        return False
+    try:
+        with path.open("rb") as file:
+            return _TPM_LABEL in file.read(_KEY_FILE_MAX)
+    except OSError:
+        return False
