@@ -16,19 +16,16 @@ _NS_PER_HOUR = 3_600_000_000_000
 class CounterCheck:
     """Remembers the last value of each monotonic point of one meter."""
 
-    def __init__(self, points: tuple[PointSpec, ...], known: dict[str, Scaled] | None = None) -> None:
-        self._points = points
+    def __init__(self, known: dict[str, Scaled] | None = None) -> None:
         #: Point name → (value, boottime ns or None where it is from an earlier run).
         self._last: dict[str, tuple[Scaled, int | None]] = {
             name: (value, None) for name, value in (known or {}).items()
         }
 
-    def check(self, reading: Reading) -> Reading:
-        """The reading, with the statuses of suspect counters changed."""
+    def check(self, specs: tuple[PointSpec, ...], reading: Reading) -> Reading:
+        """The reading of points as *specs* has them, with the statuses of suspect counters changed."""
         now_ns = reading.moment.boottime_ns
-        points = tuple(
-            self._judge(spec, point, now_ns) for spec, point in zip(self._points, reading.points, strict=True)
-        )
+        points = tuple(self._judge(spec, point, now_ns) for spec, point in zip(specs, reading.points, strict=True))
         return dataclasses.replace(reading, points=points)
 
     def _judge(self, spec: PointSpec, point: PointReading, now_ns: int) -> PointReading:

@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.crosscheck import CrossCheck
 from gateway.errors import LogUnavailable, MeterProtocolError, MeterUnavailable
 from gateway.log.entry import INFORMATION, WARNING, Kind, definition_body, reading_body
 from gateway.plausibility import CounterCheck
-from gateway.reading import Clock, Meter, Moment, Reading, Scaled
+from gateway.reading import Clock, Meter, MeterDescription, Moment, Reading, Scaled
 from gateway.task import Progress
 from gateway.writer import Writer
 
@@ -67,8 +68,11 @@ class Poller:
         self._changed = changed
         #: Readings become concealed entries.
         self.conceal = False
-        self._check = CounterCheck(meter.description.points, known)
+        self._check = CounterCheck(known)
+        self._cross = CrossCheck()
         self._definition_seq: int | None = None
+        self._defined: MeterDescription | None = None
+        self._meter_id = ""
         self._outage: _Outage | None = None
         #: The newest reading, for people who watch.
         self.last: Reading | None = None
@@ -110,7 +114,9 @@ class Poller:
         except MeterUnavailable as error:
             self._fail(self._without_name(error))
             return
-        reading = self._check.check(reading)
+        self._notice_exchange(reading)
+        specs = self._meter.description.points
+        reading = self._cross.check(specs, self._check.check(specs, reading))
         self.last = reading
         self._record(reading)
 
@@ -136,11 +142,20 @@ class Poller:
         self.health.last_wall_ms = reading.moment.wall_ms
 
     def _define(self) -> int:
-        """Seq of the definition entry; written before the first reading of a run."""
-        if self._definition_seq is None:
-            body = definition_body(self._meter.description)
-            self._definition_seq = self._writer.append(Kind.DEFINITION, body).seq
+        """Seq of the definition entry; written before the first reading of a run, and before one of other points."""
+        description = self._meter.description
+        if self._definition_seq is None or self._defined != description:
+            self._definition_seq = self._writer.append(Kind.DEFINITION, definition_body(description)).seq
+            self._defined = description
         return self._definition_seq
+
+    def _notice_exchange(self, reading: Reading) -> None:
+        """Another number is another meter: its counters have nothing to do with those before."""
+        before, self._meter_id = self._meter_id, reading.meter_id or self._meter_id
+        if before and before != self._meter_id:
+            self._check = CounterCheck()
+            text = f"the meter {before} was followed by the meter {self._meter_id}"
+            self._writer.event("meter-exchanged", WARNING, self.health.name, text)
 
     def _fail(self, reason: str) -> None:
         self._miss(self._clock(), 1, reason)

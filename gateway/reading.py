@@ -19,6 +19,7 @@ class Status(IntEnum):
     #: Values that are stored, and flagged.
     FELL = 1
     JUMPED = 2
+    INCONSISTENT = 3
     #: No value, and why.
     INVALID = 16
     TIMEOUT = 17
@@ -142,6 +143,8 @@ class Reading:
     points: tuple[PointReading, ...]
     #: The meter's own clock as Unix milliseconds, where it has one.
     meter_ms: int | None = None
+    #: The meter's own number, as it tells it; empty where it does not. Another one means that it was exchanged.
+    meter_id: str = ""
 
 
 class Meter(Protocol):
@@ -149,7 +152,10 @@ class Meter(Protocol):
 
     @property
     def description(self) -> MeterDescription:
-        """What is read; fixed for the life of the object."""
+        """What is read; fixed for the life of the object, but for a meter that tells only in its readings what it has.
+
+        It describes the reading that came last.
+        """
 
     async def read(self) -> Reading:
         """Reads all points once.

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.config import Config, ConfigProblems, ModelInfo, load
+from gateway.config.catalogue import ProtocolInfo
 from gateway.errors import ConfigError
+from gateway.signing import Vault
+from gateway.sources import PROTOCOLS
 from tests.parts import ROOT
 
 EXAMPLE = ROOT / "config.example.yaml"
@@ -30,8 +33,14 @@ class SmallCatalogue:
             raise ConfigError(f"{path}: no such definition file; correct the path")
         return ModelInfo(points=("own_point",), default_points=("own_point",))
 
+    def protocols(self) -> Mapping[str, ProtocolInfo]:
+        return PROTOCOLS
+
     def key_schemes(self) -> list[str]:
         return ["file"]
+
+    def open_vault(self, uri: str, base: Path) -> Vault:
+        raise ConfigError(f"{uri}: no vault in this small catalogue")
 
 
 def load_text(folder: Path, text: str | bytes, *, look: bool = False, credentials: str = "") -> Config:

@@ -1,9 +1,9 @@
 """The config file and its values: the names that others use."""
 
+from gateway.config.catalogue import Catalogue, ModelInfo
 from gateway.config.loading import load
 from gateway.config.model import (
     BusConfig,
-    Catalogue,
     ChannelConfig,
     CheckpointConfig,
     CommitConfig,
@@ -12,7 +12,6 @@ from gateway.config.model import (
     KeyConfig,
     LogConfig,
     MeterConfig,
-    ModelInfo,
     MqttUrl,
     Problem,
     RetainConfig,

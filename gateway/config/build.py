@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.config import kinds
+from gateway.config.catalogue import Catalogue
 from gateway.config.channels import CHANNEL_EXAMPLE, read_channel
 from gateway.config.files import Files, Use
 from gateway.config.meters import BUS_EXAMPLE, METER_EXAMPLE, read_bus, read_meter
 from gateway.config.model import (
     BusConfig,
-    Catalogue,
     CheckpointConfig,
     CommitConfig,
     Config,
@@ -61,7 +61,7 @@ def build(
     key = _key(top, world)
     log = _log(top, world)
     buses = _list(top, "buses", BUS_EXAMPLE, lambda node, path: read_bus(node, path, world))
-    names = tuple(dict.fromkeys(bus.name for bus in buses if bus.name))
+    names = {bus.name: bus.protocol for bus in reversed(buses) if bus.name}
     meters = _list(top, "meters", METER_EXAMPLE, lambda node, path: read_meter(node, path, world, names))
     channels = _list(top, "channels", CHANNEL_EXAMPLE, lambda node, path: read_channel(node, path, world))
     witnesses = _list(top, "witnesses", WITNESS_EXAMPLE, lambda node, path: read_witness(node, path, world))

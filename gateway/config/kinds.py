@@ -245,6 +245,18 @@ def _key_path(rest: str) -> str:
     return _path(rest)
 
 
+METER_ID = text(
+    "the meter's own number, 1 to 64 printable characters",
+    "1EMH0012345678",
+    lambda value: value if 1 <= len(value) <= 64 and value.isprintable() else None,
+    "",
+)
+SECRET_SOURCE = text(
+    "where a secret is, credential:NAME or file:PATH",
+    "credential:meter-key",
+    lambda value: value if value.partition(":")[0] in ("credential", "file") and value.partition(":")[2] else None,
+    "",
+)
 BAUD = number_of(300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200, 230400)
 PARITY = choice("none", "even", "odd")
 STOP_BITS = number_of(1, 2)

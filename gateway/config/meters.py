@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gateway.config import kinds
+from gateway.config.catalogue import ModelInfo, ProtocolInfo
 from gateway.config.files import Use
-from gateway.config.model import BusConfig, MeterConfig, ModelInfo, SerialConfig
+from gateway.config.model import BusConfig, MeterConfig, SerialConfig
 from gateway.config.section import Section, one
 from gateway.config.text import Node, clip
 from gateway.config.world import World
@@ -15,8 +18,9 @@ BUS_EXAMPLE = '{name: lan, tcp: "192.0.2.20:502"}'
 METER_EXAMPLE = "{name: main, model: eastron-sdm630, bus: lan, unit: 1}"
 _BUS_KINDS = ("serial", "tcp", "rtu_over_tcp", "simulator")
 _LINE_KEYS = ("baud", "parity", "stop_bits")
-BUS_KEYS = ("name", *_BUS_KINDS, *_LINE_KEYS, "timeout")
-METER_KEYS = ("name", "model", "bus", "unit", "every", "points", "conceal")
+BUS_KEYS = ("name", *_BUS_KINDS, "protocol", *_LINE_KEYS, "timeout")
+METER_KEYS = ("name", "model", "bus", "unit", "id", "keys", "every", "points", "conceal")
+MODBUS = "modbus"
 _EVERY_MS = 10_000
 _STABLE = "/dev/serial/by-id/"
 
@@ -27,7 +31,8 @@ def read_bus(node: Node, path: str, world: World) -> BusConfig:
     name = section.need("name", kinds.name("cabinet"))
     world.unique_name(section, "bus", name)
     kind = one_of(section, _BUS_KINDS, "how the meters are reached", BUS_EXAMPLE)
-    serial = _serial(section, world) if kind == "serial" else None
+    protocol, info = _protocol(section, kind, world)
+    serial = _serial(section, world, info) if kind == "serial" else None
     if kind != "serial":
         for key in filter(section.has, _LINE_KEYS):
             section.refuse_key(key, "belongs to a serial bus; remove it, or give serial: DEVICE")
@@ -37,6 +42,7 @@ def read_bus(node: Node, path: str, world: World) -> BusConfig:
     return BusConfig(
         name=name,
         kind=kind,
+        protocol=protocol,
         serial=serial,
         host=host,
         port=port,
@@ -54,7 +60,19 @@ def one_of(section: Section, keys: tuple[str, ...], what: str, example: str) -> 
     return given[0] if given else keys[0]
 
 
-def _serial(section: Section, world: World) -> SerialConfig:
+def _protocol(section: Section, kind: str, world: World) -> tuple[str, ProtocolInfo]:
+    known = world.catalogue.protocols()
+    protocol = section.either("protocol", kinds.name("sml"), MODBUS)
+    info = known.get(protocol)
+    if info is None:
+        section.refuse("protocol", f"unknown protocol {clip(protocol)!r}{suggest(protocol, list(known))}")
+        return protocol, known[MODBUS]
+    if section.has("protocol") and kind not in info.kinds:
+        section.refuse("protocol", f"{protocol} is not spoken on a bus of kind {kind}, but on {', '.join(info.kinds)}")
+    return protocol, info
+
+
+def _serial(section: Section, world: World, info: ProtocolInfo) -> SerialConfig:
     device = section.either("serial", kinds.path(f"{_STABLE}usb-rs485"), "")
     if section.good("serial"):
         file = world.files.resolve(section, "serial", device)
@@ -67,8 +85,8 @@ def _serial(section: Section, world: World) -> SerialConfig:
             world.problems.warn(node, section.place("serial"), advice)
     return SerialConfig(
         device=device,
-        baud=section.either("baud", kinds.BAUD, 9600),
-        parity=section.either("parity", kinds.PARITY, "none"),
+        baud=section.either("baud", kinds.BAUD, info.baud),
+        parity=section.either("parity", kinds.PARITY, info.parity),
         stop_bits=section.either("stop_bits", kinds.STOP_BITS, 1),
     )
 
@@ -83,27 +101,69 @@ def _address(section: Section, kind: str, world: World) -> tuple[str, int] | tup
     return host, port
 
 
-def read_meter(node: Node, path: str, world: World, buses: tuple[str, ...]) -> MeterConfig:
-    """One item of ``meters``; *buses* are the names it may refer to."""
+def read_meter(node: Node, path: str, world: World, buses: Mapping[str, str]) -> MeterConfig:
+    """One item of ``meters``; *buses* are those it may refer to: name → protocol."""
     section = Section(node, path, world.problems, METER_KEYS, METER_EXAMPLE)
     name = section.need("name", kinds.name("main"))
     if section.good("name"):
         world.unique(
             section, "name", ("meter", name), f"another meter is named {name} already; each needs its own name"
         )
-    model, info = _model(section, world)
     bus = section.need("bus", kinds.name("cabinet"))
     if section.good("bus") and bus not in buses:
-        known = suggest(bus, buses) if buses else "; none is configured under buses"
+        known = suggest(bus, list(buses)) if buses else "; none is configured under buses"
         section.refuse("bus", f"unknown bus {bus!r}{known}")
+    protocol = buses.get(bus, MODBUS)
+    spoken = world.catalogue.protocols().get(protocol, ProtocolInfo(model=True, unit=True, id=False))
+    model, info = _model(section, world) if spoken.model else (protocol, None)
+    unit, number = _address_on_bus(section, world, bus, spoken)
+    _refuse_foreign(section, protocol, spoken)
+    every_ms = section.either("every", kinds.EVERY, _EVERY_MS)
+    points = _points(section, info, model, world) if section.has("points") else None
+    conceal = section.either("conceal", kinds.FLAG, False)
+    return MeterConfig(
+        name=name,
+        model=model,
+        bus=bus,
+        unit=unit,
+        id=number,
+        keys=_keys(section, world) if spoken.keys else (),
+        every_ms=every_ms,
+        points=points,
+        conceal=conceal,
+    )
+
+
+def _address_on_bus(
+    section: Section, world: World, bus: str, spoken: ProtocolInfo
+) -> tuple[int, None] | tuple[None, str | None]:
+    """Which of the bus's meters it is."""
+    number = section.get("id", kinds.METER_ID) if spoken.id else None
+    if not spoken.unit or (number is not None and not section.has("unit")):
+        # Where one takes whoever sends, a second one would take the same.
+        message = f"another meter on bus {bus} has this id, or none; give each its own id"
+        world.unique(section, "id" if number is not None else "bus", ("unit", bus, number), message)
+        return None, number
+    if number is not None:
+        section.refuse("id", "given besides unit; give only one of the two")
     unit = section.need("unit", kinds.UNIT)
     if section.good("bus", "unit"):
         message = f"another meter on bus {bus} has unit {unit}; set one of the two meters to another unit"
         world.unique(section, "unit", ("unit", bus, unit), message)
-    every_ms = section.either("every", kinds.EVERY, _EVERY_MS)
-    points = _points(section, info, model, world) if section.has("points") else None
-    conceal = section.either("conceal", kinds.FLAG, False)
-    return MeterConfig(name=name, model=model, bus=bus, unit=unit, every_ms=every_ms, points=points, conceal=conceal)
+    return unit, None
+
+
+def _refuse_foreign(section: Section, protocol: str, spoken: ProtocolInfo) -> None:
+    """Keys that say nothing in this protocol."""
+    for key, known in (("model", spoken.model), ("unit", spoken.unit), ("id", spoken.id), ("keys", spoken.keys)):
+        if section.has(key) and not known:
+            section.refuse_key(key, f"means nothing in the protocol {protocol} of its bus; remove it")
+
+
+def _keys(section: Section, world: World) -> tuple[str, ...]:
+    items = section.items("keys", "[credential:meter-key]") if section.has("keys") else ()
+    found = (one(node, path, kinds.SECRET_SOURCE, world.problems) for node, path in items)
+    return tuple(source for source in found if source is not None)
 
 
 def _model(section: Section, world: World) -> tuple[str, ModelInfo | None]:

@@ -7,14 +7,11 @@ and plain decimal numbers of seconds in the file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import quote
 
 from gateway.errors import ConfigError
-from gateway.signing import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,33 +38,6 @@ class ConfigProblems(ConfigError):  # noqa: N818  (it is the list of them)
         self.file = file
         self.problems = problems
         self.warnings = warnings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelInfo:
-    """What the config needs to know of a meter model: all its point names, and those read by default."""
-
-    points: tuple[str, ...]
-    default_points: tuple[str, ...]
-
-
-class Catalogue(Protocol):
-    """What this build can do, by name; the composition root supplies it."""
-
-    def models(self) -> Mapping[str, ModelInfo]:
-        """The built-in meter models. Iterating is cheap; an item may be loaded only when it is asked for."""
-
-    def local_model(self, path: Path) -> ModelInfo:
-        """The model in a definition file of the operator's own. Raises ConfigError when it is missing or wrong."""
-
-    def key_schemes(self) -> Collection[str]:
-        """The schemes of key URIs that can be opened, such as ``file``."""
-
-    def open_vault(self, uri: str, base: Path) -> Vault:
-        """The vault that *uri* names, for a sealed config; relative paths start from *base*.
-
-        Raises ConfigError for what is no vault, SignerError when it is away.
-        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +124,8 @@ class BusConfig:
     name: str
     #: Which one of the keys ``serial``, ``tcp``, ``rtu_over_tcp`` and ``simulator`` is given.
     kind: str
+    #: ``protocol``: what the meters speak; default ``modbus``.
+    protocol: str
     #: Given for a serial bus only.
     serial: SerialConfig | None
     #: ``tcp`` or ``rtu_over_tcp``: HOST:PORT; the port may be left out for tcp, and is 502 then.
@@ -170,12 +142,19 @@ class MeterConfig:
     #: ``name``: letters, digits, ``.``, ``_`` and ``-``; unique among the meters; appears in the log and in topics.
     name: str
     #: ``model``: a built-in model (``meter-gateway meters`` lists them), or the path of a definition file: one with a
-    #: ``/`` in it, absolute here.
+    #: ``/`` in it, absolute here. The protocol's name where meters say themselves what they send.
     model: str
     #: ``bus``: the name of one of ``buses``.
     bus: str
-    #: ``unit``: the Modbus unit id, 1 to 247; unique on its bus.
-    unit: int
+    #: ``unit``: the Modbus unit id, 1 to 247, or the M-Bus primary address, 1 to 250; unique on its bus. None where the
+    #: protocol has none, or *id* is given.
+    unit: int | None
+    #: ``id``: the meter's own number as its telegrams tell it; None (left out) takes whoever sends, on a bus that has
+    #: one meter.
+    id: str | None
+    #: ``keys``: where the keys of encrypted telegrams are, ``credential:NAME`` or ``file:PATH`` each: the encryption
+    #: key in hex, and behind a colon the authentication key, if there is one.
+    keys: tuple[str, ...]
     #: ``every``: seconds from one poll to the next, 0.1 to 86400, default 10.
     every_ms: int
     #: ``points``: names of the points to read; None (left out) reads those that the model marks as default.

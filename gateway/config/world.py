@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.config.catalogue import Catalogue
 from gateway.config.files import Files
-from gateway.config.model import Catalogue
 from gateway.config.section import Section
 from gateway.config.text import Node, Problems
 

@@ -58,6 +58,7 @@ _STATES: dict[Status, tuple[str, str]] = {
     Status.OK: ("G", ""),
     Status.FELL: ("E", "E"),
     Status.JUMPED: ("O", "E"),
+    Status.INCONSISTENT: ("O", "E"),
     Status.INVALID: ("F", "E"),
     Status.TIMEOUT: ("T", "E"),
     Status.REFUSED: ("E", "E"),
