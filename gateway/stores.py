@@ -27,6 +27,12 @@ class KeyStores:
         """Schemes of the key URIs that can be opened."""
         return KEYS.names()
 
+    def check_key(self, uri: str, base: Path) -> None:
+        """Raises ConfigError for the URI of a key or counter that its store cannot understand. Opens nothing."""
+        check = _CHECKS.get(uri.partition(":")[0])
+        if check is not None:
+            check(uri, base)
+
     def keeper(self, config: Config) -> KeyKeeper:
         """The device key, not yet opened."""
 
@@ -156,6 +162,21 @@ def _tpm2_vault(wanted: KeyRequest) -> Vault:
     return open_tpm2_vault(wanted)
 
 
+def _check_pkcs11(uri: str, _base: Path) -> None:
+    from drivers.keys.pkcs11.modules import module_of
+    from drivers.keys.pkcs11.uri import parse_uri
+
+    module_of(parse_uri(uri))
+
+
+def _check_tpm2(uri: str, base: Path) -> None:
+    from drivers.keys.tpm2.uri import key_place, parse_uri
+
+    if parse_uri(uri, base).index is None:
+        key_place(uri, base)
+
+
+_CHECKS: dict[str, Callable[[str, Path], None]] = {"pkcs11": _check_pkcs11, "tpm2": _check_tpm2}
 _LISTS: dict[str, Callable[[str, Callable[[str], bytes]], Sequence[KeyListing]]] = {
     "pkcs11": _list_pkcs11,
     "tpm2": _list_tpm2,

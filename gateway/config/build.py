@@ -30,6 +30,7 @@ from gateway.config.serve import read_serve
 from gateway.config.text import Node, Problems
 from gateway.config.witnesses import WITNESS_EXAMPLE, read_witness
 from gateway.config.world import World
+from gateway.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -107,7 +108,15 @@ def _key(top: Section, world: World) -> KeyConfig:
     hardware = None if second is None else _key_uri(section, "hardware", second, world)
     if hardware == uri:
         section.refuse("hardware", "is the same key as uri; name another key, or remove this line")
-    return KeyConfig(uri=uri, previous=previous, hardware=hardware, counter=section.get("counter", kinds.COUNTER))
+    counter = section.get("counter", kinds.COUNTER)
+    if counter is not None:
+        _check_key(section, "counter", counter, world)
+        if not any(one is not None and one.startswith("tpm2:") for one in (uri, hardware)):
+            node = section.node("counter")
+            assert node is not None, "it is given"
+            advice = "no key here is in the TPM, so the TPM certifies nothing of it in the log; name one as hardware"
+            world.problems.warn(node, section.place("counter"), advice)
+    return KeyConfig(uri=uri, previous=previous, hardware=hardware, counter=counter)
 
 
 def _key_uri(section: Section, key: str, found: tuple[str, str], world: World) -> str:
@@ -117,7 +126,19 @@ def _key_uri(section: Section, key: str, found: tuple[str, str], world: World) -
         file = world.files.resolve(section, key, path)
         world.files.note(section, key, file, Use.KEY)
         rest = f"{file}{question}{query}"
-    return f"{scheme}:{rest}"
+    uri = f"{scheme}:{rest}"
+    if uri.startswith("tpm2:nv="):
+        section.refuse(key, "is a counter and signs nothing; name it as counter, and a key here")
+    elif section.good(key):
+        _check_key(section, key, uri, world)
+    return uri
+
+
+def _check_key(section: Section, key: str, uri: str, world: World) -> None:
+    try:
+        world.catalogue.check_key(uri, world.files.state_dir)
+    except ConfigError as error:
+        section.refuse(key, str(error))
 
 
 def _log(top: Section, world: World) -> LogConfig:

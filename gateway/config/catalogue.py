@@ -50,6 +50,9 @@ class Catalogue(Protocol):
     def key_schemes(self) -> Collection[str]:
         """The schemes of key URIs that can be opened, such as ``file``."""
 
+    def check_key(self, uri: str, base: Path) -> None:
+        """Raises ConfigError for the URI of a key or counter that its store cannot understand. Opens nothing."""
+
     def open_vault(self, uri: str, base: Path) -> Vault:
         """The vault that *uri* names, for a sealed config; relative paths start from *base*.
 
