@@ -28,10 +28,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 KINDS = ["genesis", "definition", "reading", "event", "boot", "clock-step", "config", "key", "gap", "recovery"]
-KINDS += ["beacon", "manifest", "concealed"]
+KINDS += ["beacon", "manifest", "concealed", "attestation"]
 READING, CONCEALED = 2, 12
-STATUS = {0: "good", 1: "suspect, it fell", 2: "suspect, it jumped", 16: "invalid", 17: "no answer in time"}
-STATUS |= {18: "refused by the meter", 19: "garbled", 20: "unsupported", 21: "meter offline"}
+STATUS = {0: "good", 1: "suspect, it fell", 2: "suspect, it jumped", 3: "suspect, the meter says another value, too"}
+STATUS |= {16: "invalid", 17: "no answer in time", 18: "refused", 19: "garbled", 20: "unsupported", 21: "offline"}
 CLOCK = {"U": "not synchronised", "I": "informative only", "S": "synchronised", "R": "relative only"}
 FAULTS = (ValueError, TypeError, LookupError, ArithmeticError, OSError, InvalidSignature)
 LIMITS = ["This shows that the gateway had recorded exactly this when it signed, and that nothing was changed since."]

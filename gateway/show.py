@@ -6,9 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.log.attestation import BOOT, COUNTED, INTENT
 from gateway.log.cid import MAX_BLOCK, cid_v1_of
 from gateway.log.entry import Entry, Kind, description, points_of
+from gateway.log.key_statement import CERTIFICATE
 from gateway.log.tree import leaf_hash
+from gateway.log.vkey import pem_of
 from gateway.reading import MeterDescription, PointReading, PointSpec
 
 #: Finds the meter that a definition entry spells out; None where that entry is not at hand.
@@ -30,7 +33,10 @@ _ITEMS: dict[Kind, tuple[str, ...]] = {
     Kind.BEACON: ("source", "data"),
     Kind.MANIFEST: ("first_seq", "end_seq", "reason", "pack_bytes", "sha256", "bundles"),
     Kind.CONCEALED: ("definition", "fields", "fields_root"),
+    Kind.ATTESTATION: ("step", "counter", "value", "attestations"),
 }
+#: What a TPM signed, by the type of its statement (``gateway.signing.tpm_attest``).
+_TPM_SAID = {"8014": "counter value", "8017": "key", "8018": "PCRs", "8019": "clock"}
 
 
 def nothing_revealed(_entry: Entry, _meter: MeterDescription | None) -> str:
@@ -79,6 +85,8 @@ def entry_object(entry: Entry, lookup: Lookup, reveal: Reveal = nothing_revealed
     if entry.kind not in (Kind.READING, Kind.CONCEALED):
         items = zip(_ITEMS[entry.kind], entry.body, strict=True)
         found |= {name: _plain(item) for name, item in items}
+        if entry.kind is Kind.ATTESTATION:
+            found["attestations"] = [_attestation(row) for row in entry.body[3]]
         return found | ({"bundles": _bundles(entry.body[5])} if entry.kind is Kind.MANIFEST else {})
     meter = lookup(entry.body[0])
     found |= {"meter": meter.name if meter is not None else None, "definition": entry.body[0]}
@@ -98,7 +106,7 @@ def _points(meter: MeterDescription | None, body: list[Any]) -> dict[str, Any]:
 
 def entry_line(entry: Entry, lookup: Lookup, reveal: Reveal = nothing_revealed) -> str:
     """The line that people read."""
-    head = f"{entry.seq:>8}  {rfc3339(entry.moment.wall_ms)} {entry.moment.quality}  {entry.kind.text:<10}"
+    head = f"{entry.seq:>8}  {rfc3339(entry.moment.wall_ms)} {entry.moment.quality}  {entry.kind.text:<11}"
     return f"{head}  {printable(_summary(entry, lookup, reveal))}"
 
 
@@ -120,6 +128,8 @@ def _summary(entry: Entry, lookup: Lookup, reveal: Reveal) -> str:
         return f"{_severity(body[1])} {body[0]}: {body[2]}: {body[3]}"
     if entry.kind is Kind.KEY:
         return _statement_text(body)
+    if entry.kind is Kind.ATTESTATION:
+        return _attestation_text(body)
     if entry.kind is Kind.GAP:
         return f"{body[0]}: {body[3]} missing from {rfc3339(body[1])} to {rfc3339(body[2])}: {body[4]}"
     if entry.kind is Kind.MANIFEST:
@@ -131,7 +141,31 @@ def _summary(entry: Entry, lookup: Lookup, reveal: Reveal) -> str:
 def _statement_text(body: list[Any]) -> str:
     """A key statement in one line, without its signatures: they are in the JSON."""
     lines = body[1].partition("\n\n")[0].split("\n")[1:]
+    said = dict(line.partition(" ")[::2] for line in lines)
+    if body[0] == CERTIFICATE and {"boot", "key", "hardware", "reason"} <= said.keys():
+        key, hardware = ("+".join(said[label].split("+", 2)[:2]) for label in ("key", "hardware"))
+        return f"{body[0]}: key {key} in boot {said['boot']}, by the key in hardware {hardware}: {said['reason']}"
     return f"{body[0]}: {', '.join(lines)}"
+
+
+def _attestation_text(body: list[Any]) -> str:
+    step, name, value, rows = body
+    words = {INTENT: f"{name} will be {value}", COUNTED: f"{name} is {value}", BOOT: f"{value}, key {name}"}
+    text = f"{step} {words.get(step, f'{name} {value}')}"
+    if not rows:
+        return text
+    who = "the TPM" if all(row[0] == "tpm2" for row in rows) else "its store"
+    return f"{text}, said by {who}: {', '.join(_said(kind, data) for kind, data, *_ in rows)}"
+
+
+def _said(kind: str, data: bytes) -> str:
+    return _TPM_SAID.get(data[4:6].hex(), kind) if kind == "tpm2" else kind
+
+
+def _attestation(row: list[Any]) -> dict[str, str]:
+    """What a key store said: *signature* over *data* by *public_key*, which openssl checks as it is."""
+    kind, data, signature, key = row
+    return {"kind": kind, "data": data.hex(), "signature": signature.hex(), "public_key": pem_of(key)}
 
 
 def reading_text(entry: Entry, lookup: Lookup) -> str:

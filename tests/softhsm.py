@@ -108,7 +108,9 @@ class SoftHsm:
     def run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [need(program), *arguments]
         env = {**os.environ, **self.env}
-        return subprocess.run(command, env=env, cwd=self.folder, capture_output=True, text=True, check=check)
+        done = subprocess.run(command, env=env, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+        return done
 
     def tool(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """pkcs11-tool, which nobody here wrote, logged in to the token meter."""
@@ -118,6 +120,17 @@ class SoftHsm:
     def uri(self, name: str | None = "device", *, token: str = "meter", module: str | None = None) -> str:
         path = f"token={token}" + (f";object={name}" if name else "")
         return f"pkcs11:{path}?module-path={module or self.module}&pin-source=file:/pin"
+
+    def pinned_uri(self, name: str | None = "device", *, pin: str = PIN) -> str:
+        """The same for a process of its own, which reads the PIN from a file."""
+        self.write_pin(pin)
+        return self.uri(name).replace("file:/pin", f"file:{self.folder / 'pin'}")
+
+    def write_pin(self, pin: str) -> None:
+        """What the file with the PIN holds from now on."""
+        path = self.folder / "pin"
+        path.touch(0o600)
+        path.write_text(f"{pin}\n")
 
     def request(self, name: str = "device", *, module: str | None = None, pin: str = PIN, **more: Any) -> KeyRequest:
         uri = more.pop("uri", None) or self.uri(name, module=module)

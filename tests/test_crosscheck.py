@@ -1,4 +1,4 @@
-"""What a meter says twice must fit: phases to their sum, counters to the power. A misfit is flagged, never corrected."""
+"""What a meter says twice must fit: phases to their sum, counters to the power. A misfit is flagged, not corrected."""
 
 from __future__ import annotations
 

@@ -98,7 +98,12 @@ def is_key_name(text: str) -> bool:
 
 def pem(public_key: PublicKey) -> str:
     """The SubjectPublicKeyInfo as PEM (RFC 7468), which openssl and every library read."""
-    text = base64.b64encode(spki(public_key)).decode()
+    return pem_of(spki(public_key))
+
+
+def pem_of(der: bytes) -> str:
+    """The PEM of a SubjectPublicKeyInfo in DER, or of what somebody says is one."""
+    text = base64.b64encode(der).decode()
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]
     return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
 

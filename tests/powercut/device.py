@@ -21,11 +21,11 @@ from gateway.log.log import Declared, open_log, shut_down
 from gateway.log.note import VerifierKey
 from gateway.log.tree import leaf_hash
 from gateway.outbox import Outbox
+from gateway.pace import Policy
 from gateway.retention import Retention
 from gateway.signing import Purpose
 from gateway.sink import Hello, Lost
 from gateway.state import State
-from gateway.pace import Policy
 from gateway.writer import Writer
 from tests.log_dir import BOOT_ID, HandClock
 from tests.log_keys import ORIGIN, Ed25519Signer

@@ -90,6 +90,8 @@ class Library:
         self.name = Path(path).name
         #: How often the library has begun anew.
         self.epoch = 0
+        #: Token → the hashes of the PINs that it refused since the last good one (``login``).
+        self.refused_pins: dict[str, set[bytes]] = {}
         self._gate, self._running = threading.Lock(), 0
         # The loader keeps it for the life of the process.
         library = CDLL(path)

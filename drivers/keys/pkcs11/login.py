@@ -13,7 +13,9 @@ CKF_USER_PIN_FINAL_TRY        does not                      does not; the vendor
 CKF_USER_PIN_LOCKED           does not                      does not; the vendor's tool does
 ============================  ============================  ================================
 
-For tokens without these flags the refused PIN is remembered as long as the signer lives, by its hash.
+Not every token has these flags (tpm2-pkcs11 has none). Therefore a refused PIN is remembered as well, by its hash, as
+long as the process lives: the library's one object keeps it, since a signer that could not log in is made again for the
+next try, which comes within seconds.
 """
 
 from __future__ import annotations
@@ -46,8 +48,6 @@ class Login:
 
     def __init__(self, source: str | None, secret: Callable[[str], bytes], *, attended: bool) -> None:
         self._source, self._secret, self._attended = source, secret, attended
-        #: The hash of the PIN that this token, by its serial number, refused.
-        self._refused: tuple[str, bytes] | None = None
 
     def login(self, session: Session) -> None:
         """Logs in where the token wants that and nobody of this process has. Raises SignerError, ConfigError."""
@@ -55,15 +55,17 @@ class Login:
         if not token.flags & CKF_LOGIN_REQUIRED or session.is_logged_in():
             return
         pin = self._pin(token)
-        mark = (token.serial, sha256(pin or b"").digest())
-        if mark == self._refused:
-            raise SignerError(f"token {token.text}: refused this PIN before; it is not tried again; {self._remedy()}")
         self._require_safe(token)
+        refused, mark = session.library.refused_pins, sha256(pin or b"").digest()
+        if mark in refused.get(token.text, ()):
+            raise SignerError(f"token {token.text}: refused this PIN before; it is not tried again; {self._remedy()}")
         try:
             session.login(pin)
         except CryptokiError as error:
-            self._judge(error, token, mark)
-        self._refused = None
+            if error.code in _REFUSED:
+                refused.setdefault(token.text, set()).add(mark)
+            self._judge(error, token)
+        refused.pop(token.text, None)
 
     def _pin(self, token: Token) -> bytes | None:
         if self._source is not None:
@@ -89,13 +91,12 @@ class Login:
         if token.flags & CKF_USER_PIN_COUNT_LOW and not self._attended:
             raise SignerError(f"token {token.text}: was given a wrong PIN; none is tried unattended; {self._remedy()}")
 
-    def _judge(self, error: CryptokiError, token: Token, mark: tuple[str, bytes]) -> None:
+    def _judge(self, error: CryptokiError, token: Token) -> None:
         if error.code == CKR_USER_ALREADY_LOGGED_IN:
             return
         if error.code == CKR_PIN_LOCKED:
             raise SignerError(f"token {token.text}: {_LOCKED}") from error
         if error.code in _REFUSED:
-            self._refused = mark
             raise SignerError(f"token {token.text}: refused the PIN ({error.name}); {self._remedy()}") from error
         raise error
 

@@ -46,7 +46,7 @@ MODULES: dict[str, Pkcs11Module] = {
     ),
     "optee": Pkcs11Module(
         files=("libckteec.so.0", "libckteec.so"),
-        remedy="apt-get install optee-client, or add it to the board's image",
+        remedy="apt-get install optee-client, where the release has it, or add it to the board's image",
         note="needs tee-supplicant running, and the PKCS#11 application in the board's OP-TEE",
         algorithms=(Algorithm.ED25519, Algorithm.ECDSA_P256),
     ),
