@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from drivers.transport import Link
 from gateway.errors import MeterUnavailable
 from gateway.reading import Clock, MeterDescription, Moment, PointReading, PointSpec, Reading, Status
 
+_log = logging.getLogger(__name__)
 #: How long a read waits for a telegram. The slowest meters send every 10 seconds.
 TIMEOUT_S = 15.0
 #: How soon a port that is away is opened again.
@@ -164,6 +166,14 @@ class StreamBus:
         """Begins to read the port, if it is not read already."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"bus {self._name}")
+            self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # A decoder that raises is a fault of ours: it is told, and the next read begins to listen again.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._error = f"the decoder failed: {error!r}"
+            self._link.close()
+            _log.error("bus %s: %s", self._name, self._error, exc_info=error)
 
     def fault(self, wanted: str) -> str:
         """Why there is no telegram, in words."""

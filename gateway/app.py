@@ -19,7 +19,7 @@ from gateway.reading import Bus, Clock
 from gateway.registry import Registry
 from gateway.secrets import read_secret
 from gateway.sink import Sink
-from gateway.sources import MODBUS, PROTOCOLS, open_stream
+from gateway.sources import MODBUS, PROTOCOLS, Decoders, open_stream
 from gateway.stores import KeyStores
 from gateway.version import SOFTWARE
 
@@ -49,7 +49,7 @@ class _Models(Mapping[str, ModelInfo]):
         return sum(1 for _ in self)
 
 
-class App(KeyStores):
+class App(KeyStores, Decoders):
     """Everything that a command needs of the outside, made on demand; also the catalogue that a config is read with."""
 
     software = SOFTWARE
@@ -147,6 +147,12 @@ class App(KeyStores):
         from drivers.modbus.description import describe
 
         return describe(load_definition(name))
+
+    def test_model(self, name: str, capture: Path | None, unit: int | None) -> Sequence[tuple[str, str]]:
+        """(verdict, text) of each vector, and of what a capture shows. Raises ConfigError for a faulty file."""
+        from drivers.modbus.replay import findings
+
+        return findings(name, capture, unit)
 
     def simulator(self, units: Mapping[int, str]) -> Simulator:
         """Simulated meters by unit id; nothing is served yet. Raises ConfigError."""

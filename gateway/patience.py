@@ -42,7 +42,12 @@ class Patience:
                 raise SignerError(f"key {self._uri}: does not answer since {stuck_s:.0f} s; look at the key store")
             self._since = self._clock()
         call = _Call(work, discard, self._done)
-        threading.Thread(target=call.run, name="key-store", daemon=True).start()
+        try:
+            threading.Thread(target=call.run, name="key-store", daemon=True).start()
+        except RuntimeError as error:
+            # Nothing was begun, so the next call may be made.
+            self._done()
+            raise SignerError(f"key {self._uri}: {what}: {error}; the machine is short of memory or tasks") from error
         if not call.wait(limit_s):
             raise SignerError(f"key {self._uri}: {what} took more than {limit_s:.0f} s; look at the key store")
         if call.error is not None:

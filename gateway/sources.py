@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.config.catalogue import ProtocolInfo
 from gateway.config.model import BusConfig, MeterConfig
+from gateway.errors import ConfigError
 from gateway.reading import Bus, Clock
+from gateway.registry import suggest
+from gateway.show import rfc3339
 
 if TYPE_CHECKING:
-    from drivers.telegram import Decoder
+    from drivers.telegram import BrokenTelegram, Decoder, Telegram, TelegramPoint
     from drivers.transport import Link
 
 MODBUS = "modbus"
@@ -19,8 +22,6 @@ MODBUS = "modbus"
 PROTOCOLS: Mapping[str, ProtocolInfo] = {
     MODBUS: ProtocolInfo(kinds=("serial", "tcp", "rtu_over_tcp", "simulator"), model=True, unit=True, id=False),
     "sml": ProtocolInfo(),
-    "dsmr": ProtocolInfo(baud=115200, keys=True),
-    "dlms": ProtocolInfo(baud=2400, keys=True),
 }
 
 #: Makes a decoder for a bus, whose meters may have keys.
@@ -33,7 +34,71 @@ def _sml(_keys: Sequence[bytes]) -> Decoder:
     return SmlDecoder()
 
 
-_DECODERS: dict[str, MakeDecoder] = {"sml": _sml}
+def _modbus_rtu(_keys: Sequence[bytes]) -> Decoder:
+    from drivers.modbus.sniff import RtuSniffer
+
+    return RtuSniffer()
+
+
+#: Every protocol that captured bytes can be decoded of.
+DECODERS: dict[str, MakeDecoder] = {"sml": _sml, "modbus-rtu": _modbus_rtu}
+#: Those whose telegrams are text, so that hex digits in a file are no encoding of bytes.
+TEXT_PROTOCOLS = ("dsmr", "iec62056")
+
+
+class Decoders:
+    """Captured bytes as readings; a part of the composition root."""
+
+    def decoder(self, protocol: str, keys: Sequence[bytes]) -> Decoder:
+        """A new decoder. Raises ConfigError for an unknown protocol, or keys that are none."""
+        if protocol not in DECODERS:
+            raise ConfigError(f"protocol {protocol[:40]!r} is unknown{suggest(protocol, DECODERS)}")
+        return DECODERS[protocol](keys)
+
+    def text_protocols(self) -> Sequence[str]:
+        """Protocols whose telegrams are text."""
+        return TEXT_PROTOCOLS
+
+    def telegrams(self, decoder: Decoder, data: bytes) -> list[dict[str, Any]]:
+        """What came with *data*, as JSON objects."""
+        return [_object(found) for found in decoder.feed(data)]
+
+    def last_telegrams(self, decoder: Decoder) -> list[dict[str, Any]]:
+        """What the end leaves, as JSON objects."""
+        return [_object(found) for found in decoder.end()]
+
+
+def _object(found: Telegram | BrokenTelegram) -> dict[str, Any]:
+    from drivers.telegram import BrokenTelegram
+
+    if isinstance(found, BrokenTelegram):
+        empty: dict[str, Any] = {"meter": "", "time": None, "points": {}, "remarks": [], "error": found.error}
+        return {"protocol": found.protocol, **empty, "raw": found.raw.hex()}
+    return {
+        "protocol": found.protocol,
+        "meter": found.meter,
+        "time": None if found.time_ms is None else rfc3339(found.time_ms),
+        "points": dict(map(_named, found.points)),
+        "remarks": list(found.remarks),
+        "error": None,
+    }
+
+
+def _named(point: TelegramPoint) -> tuple[str, dict[str, Any]]:
+    from drivers.obis import quantity
+
+    found: dict[str, Any] = {
+        "value": None if point.value is None else str(point.value),
+        "unit": point.unit,
+        "obis": point.code if ":" in point.code else "",
+        "raw": point.raw.hex(),
+        "status": "ok" if point.value is not None or point.text else point.fault or "invalid",
+    }
+    if point.text:
+        found["text"] = point.text
+    if point.time_ms is not None:
+        found["time"] = rfc3339(point.time_ms)
+    return quantity(point.code).name, found
 
 
 def open_stream(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, secret: Callable[[str], bytes]) -> Bus:
@@ -46,7 +111,7 @@ def open_stream(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, sec
         for meter in meters
     ]
     timeout_s = TIMEOUT_S if bus.timeout_ms is None else bus.timeout_ms / 1000
-    decoder = partial(_DECODERS[bus.protocol], keys)
+    decoder = partial(DECODERS[bus.protocol], keys)
     return StreamBus(bus.name, _link(bus), decoder, settings, clock, timeout_s)
 
 

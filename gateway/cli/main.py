@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "key": "gateway.cli.key",
     "channel": "gateway.cli.channel",
     "fields": "gateway.cli.fields",
+    "decode": "gateway.cli.decode",
     "simulate": "gateway.cli.simulate",
     "config": "gateway.cli.config",
     "witness": "gateway.cli.witness",
