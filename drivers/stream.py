@@ -191,7 +191,8 @@ class StreamBus:
                 while True:
                     data = await self._link.receive(asyncio.get_running_loop().time() + self.timeout_s)
                     moment = self._clock()
-                    for found in decoder.feed(data):
+                    # Silence ends what has no end of its own.
+                    for found in decoder.feed(data) if data else decoder.end():
                         await self._deliver(found, moment)
             except MeterUnavailable as error:
                 self._error = str(error)

@@ -22,6 +22,8 @@ MODBUS = "modbus"
 PROTOCOLS: Mapping[str, ProtocolInfo] = {
     MODBUS: ProtocolInfo(kinds=("serial", "tcp", "rtu_over_tcp", "simulator"), model=True, unit=True, id=False),
     "sml": ProtocolInfo(),
+    "dsmr": ProtocolInfo(baud=115200, keys=True),
+    "iec62056": ProtocolInfo(),
 }
 
 #: Makes a decoder for a bus, whose meters may have keys.
@@ -34,6 +36,26 @@ def _sml(_keys: Sequence[bytes]) -> Decoder:
     return SmlDecoder()
 
 
+def _dsmr(keys: Sequence[bytes]) -> Decoder:
+    if keys:
+        from drivers.dsmr.encrypted import EncryptedDsmrDecoder, parse_keys
+
+        return EncryptedDsmrDecoder(parse_keys(_key_text(keys[0])))
+    from drivers.dsmr.decoder import DsmrDecoder
+
+    return DsmrDecoder()
+
+
+def _iec62056(_keys: Sequence[bytes]) -> Decoder:
+    from drivers.iec62056.decoder import Iec62056Decoder
+
+    return Iec62056Decoder()
+
+
+def _key_text(key: bytes) -> str:
+    return key.decode("ascii", "replace")
+
+
 def _modbus_rtu(_keys: Sequence[bytes]) -> Decoder:
     from drivers.modbus.sniff import RtuSniffer
 
@@ -41,7 +63,7 @@ def _modbus_rtu(_keys: Sequence[bytes]) -> Decoder:
 
 
 #: Every protocol that captured bytes can be decoded of.
-DECODERS: dict[str, MakeDecoder] = {"sml": _sml, "modbus-rtu": _modbus_rtu}
+DECODERS: dict[str, MakeDecoder] = {"sml": _sml, "dsmr": _dsmr, "iec62056": _iec62056, "modbus-rtu": _modbus_rtu}
 #: Those whose telegrams are text, so that hex digits in a file are no encoding of bytes.
 TEXT_PROTOCOLS = ("dsmr", "iec62056")
 
@@ -92,7 +114,7 @@ def _named(point: TelegramPoint) -> tuple[str, dict[str, Any]]:
         "unit": point.unit,
         "obis": point.code if ":" in point.code else "",
         "raw": point.raw.hex(),
-        "status": "ok" if point.value is not None or point.text else point.fault or "invalid",
+        "status": point.fault or ("ok" if point.value is not None or point.text else "invalid"),
     }
     if point.text:
         found["text"] = point.text
