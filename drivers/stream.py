@@ -91,22 +91,30 @@ class StreamMeter:
         self._describe(telegram)
         units = [spec.unit for spec in self._description.points]
         points = [_point(by_code.get(code), unit) for code, unit in zip(self._codes, units, strict=True)]
-        return Reading(moment=moment, points=tuple(points), meter_ms=telegram.time_ms, meter_id=telegram.meter)
+        return Reading(
+            moment=moment,
+            points=tuple(points),
+            meter_ms=telegram.time_ms,
+            meter_id=telegram.meter,
+            remarks=telegram.remarks,
+        )
 
     def _describe(self, telegram: Telegram) -> None:
         """Spells the points out, once; and again when what is sent has more of what is wanted, or other units."""
         known = dict(zip(self._codes, self._description.points, strict=True))
-        found = {point.code: _spec(point) for point in telegram.points if self._is_wanted(point)}
+        coded = any(":" in point.code for point in telegram.points)
+        found = {point.code: _spec(point) for point in telegram.points if self._is_wanted(point, coded=coded)}
         specs = known | {code: spec for code, spec in found.items() if known.get(code) != spec}
         if specs != known:
             self._codes = tuple(specs)[:MAX_POINTS]
             points = tuple(specs[code] for code in self._codes)
             self._description = dataclasses.replace(self._description, points=points)
 
-    def _is_wanted(self, point: TelegramPoint) -> bool:
+    def _is_wanted(self, point: TelegramPoint, *, coded: bool) -> bool:
+        """Without a choice every number is; in a telegram with OBIS codes those that have one."""
         wanted = self._settings.points
         if not wanted:
-            return point.value is not None
+            return point.value is not None and (":" in point.code or not coded)
         return point.code in wanted or quantity(point.code).name in wanted
 
 

@@ -23,6 +23,7 @@ ONLINE, OFFLINE, UNKNOWN = "online", "offline", "unknown"
 #: How often a lasting outage is recorded.
 GAP_S = 60
 _PROGRESS_S = 10.0
+_REMARKS_MAX = 16
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +74,7 @@ class Poller:
         self._definition_seq: int | None = None
         self._defined: MeterDescription | None = None
         self._meter_id = ""
+        self._remarks: set[str] = set()
         self._outage: _Outage | None = None
         #: The newest reading, for people who watch.
         self.last: Reading | None = None
@@ -115,6 +117,7 @@ class Poller:
             self._fail(self._without_name(error))
             return
         self._notice_exchange(reading)
+        self._notice_remarks(reading)
         specs = self._meter.description.points
         reading = self._cross.check(specs, self._check.check(specs, reading))
         self.last = reading
@@ -148,6 +151,13 @@ class Poller:
             self._definition_seq = self._writer.append(Kind.DEFINITION, definition_body(description)).seq
             self._defined = description
         return self._definition_seq
+
+    def _notice_remarks(self, reading: Reading) -> None:
+        """Each remark once in a run."""
+        for remark in reading.remarks:
+            if remark not in self._remarks and len(self._remarks) < _REMARKS_MAX:
+                self._remarks.add(remark)
+                self._writer.event("meter-remark", WARNING, self.health.name, remark)
 
     def _notice_exchange(self, reading: Reading) -> None:
         """Another number is another meter: its counters have nothing to do with those before."""

@@ -145,6 +145,8 @@ class Reading:
     meter_ms: int | None = None
     #: The meter's own number, as it tells it; empty where it does not. Another one means that it was exchanged.
     meter_id: str = ""
+    #: What is odd about it but harms no value, in words.
+    remarks: tuple[str, ...] = ()
 
 
 class Meter(Protocol):

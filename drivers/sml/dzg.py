@@ -12,7 +12,7 @@ from __future__ import annotations
 from drivers.sml.message import GetListResponse, ListEntry
 from drivers.sml.tlv import SIGNED, Value
 
-#: Maker's ranges of DVS74 without the corrected firmware; in the second a DWS7412 was seen to do it (vzlogger 544).
+#: The maker's ranges of DVS74, and between them the one where a WS74121 was seen to do it (libsml 125, vzlogger 544).
 SUSPECT_SERIALS = (range(42_000_000, 49_000_000), range(50_000_000, 51_000_000), range(55_000_000, 59_000_000))
 #: Active power: the sum and the three phases.
 _POWER = tuple(bytes([1, 0, group, 7, 0, 255]) for group in (16, 36, 56, 76))

@@ -70,7 +70,7 @@ class Reader:
 
     def skips(self, mark: bytes) -> bool:
         """Reads ``ABSENT`` or ``END``, if that is next."""
-        if self._data[self.at : self.at + 1] != mark:
+        if not self._data.startswith(mark, self.at):
             return False
         self.at += 1
         return True
@@ -132,6 +132,11 @@ class Reader:
     def _field(self, what: str) -> tuple[int, int, int]:
         """Reads a type-length field: the type, the length, and the bytes of the field."""
         at, size = self.at, 0
+        first = self._data[at] if self.left else 0x80
+        if first >> 4 in KINDS:
+            # One byte, as almost always.
+            self.at += 1
+            return first >> 4, first & 0x0F, 1
         for used, byte in enumerate(self._data[at : at + FIELD_BYTES_MAX], start=1):
             if used > 1 and byte & 0x70:
                 raise BadSml(f"{what}: length goes on with {byte:#04x}", at)
