@@ -12,16 +12,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.errors import KeyReplaced, SignerError, TamperError, UnavailableError
 from gateway.keeper import KeyKeeper
 from gateway.log.attestation import BOOT, COUNTED, INTENT, body_of
 from gateway.log.entry import ALARM, Kind
 from gateway.log.note import parse_checkpoint
-from gateway.rollback import CounterGuard
 from gateway.task import Progress
 from gateway.writer import Writer
+
+if TYPE_CHECKING:
+    from gateway.rollback import CounterGuard
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -8,20 +8,26 @@ that the counter in a key store has left behind.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.clock import boot_id
 from gateway.config.model import Config
 from gateway.cursor import confirmed_size
+from gateway.errors import ConfigError, UnavailableError
 from gateway.keeper import KeyKeeper
 from gateway.log.entry import ALARM
 from gateway.log.log import Declared, Found, Log, open_log
 from gateway.log.segment import Segments
 from gateway.reading import Clock
-from gateway.rollback import CounterGuard
 from gateway.state import State
 from gateway.witness.memory import size_seen
+
+if TYPE_CHECKING:
+    # It brings what reads logs, which a gateway without a counter does not spend.
+    from gateway.rollback import CounterGuard
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +35,17 @@ _log = logging.getLogger(__name__)
 def log_directory(config: Config) -> Path:
     """Where the log's files are."""
     return config.state_dir / "log"
+
+
+async def open_key(keeper: KeyKeeper, stopping: asyncio.Event, *, first_start: bool) -> None:
+    """Asks the key store for the key, which may take its time; a stop does not wait for that. Raises SignerError."""
+    opening = asyncio.create_task(asyncio.to_thread(keeper.open, first_start=first_start))
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait((opening, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not opening.done():
+        raise UnavailableError("stopped while the key store was asked for the key")
+    opening.result()
 
 
 def open_logbook(
@@ -86,3 +103,13 @@ def _tell(log: Log, found: Found) -> None:
         text = f"{found.closed.reason}; kept in {found.closed.directory}, this log is a new epoch"
         _log.error("the log before was closed: %s", text)
         log.event("log-closed", ALARM, found.closed.origin, text)
+
+
+def require_same_log(old: Config, new: Config) -> None:
+    """Raises ConfigError where *new* is the config of another log, key or directory."""
+    for name in ("origin", "state_dir", "key"):
+        if getattr(old, name) != getattr(new, name):
+            raise ConfigError(
+                f"{new.path}: {name} cannot change while the gateway runs; restart it"
+                + (", also to rotate the key, or after key.previous was removed" if name == "key" else "")
+            )

@@ -18,8 +18,8 @@ from gateway.signing import Attestation, Counter, DeviceKey, KeyFacts, PublicKey
 T = TypeVar("T")
 #: How long one call to a key store may take. Slow chips need 0.6 s for a signature and seconds to make a key.
 CALL_S = 10.0
-#: Making a key: slow chips look for a while.
-CREATE_S = 120.0
+#: Making a key: slow chips look for a while. Less than the time that a stop may take (TimeoutStopSec=).
+CREATE_S = 40.0
 
 
 class Patience:
@@ -39,7 +39,7 @@ class Patience:
         with self._lock:
             if self._since is not None:
                 stuck_s = self._clock() - self._since
-                raise SignerError(f"key {self._uri}: does not answer since {stuck_s:.0f} s; look at the key store")
+                raise SignerError(f"key {self._uri}: has not answered for {stuck_s:.0f} s; look at the key store")
             self._since = self._clock()
         call = _Call(work, discard, self._done)
         try:

@@ -14,12 +14,12 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway import describe, keydesk, memory, notify, retained, status
 from gateway.config.model import Config
 from gateway.config.source import told_of
-from gateway.errors import ConfigError, GatewayError, TamperError, UnavailableError
+from gateway.errors import GatewayError, TamperError, UnavailableError
 from gateway.fields import late as fields
 from gateway.history import digest_of, last_values
 from gateway.keeper import KeyKeeper
@@ -27,19 +27,21 @@ from gateway.keydesk import KeyDesk
 from gateway.lock import take_lock
 from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind, decode
 from gateway.log.log import Log, shut_down
-from gateway.opening import log_directory, open_logbook
+from gateway.opening import log_directory, open_key, open_logbook, require_same_log
 from gateway.outbox import Outbox
 from gateway.pace import policy_of
 from gateway.poller import MeterHealth, Poller
 from gateway.reading import Bus, Clock, Scaled
 from gateway.retention import Retention
-from gateway.rollback import CounterGuard
 from gateway.sink import Sink
 from gateway.state import State
 from gateway.task import Progress, Supervisor
 from gateway.watch import feed_watchdog, watch_clock, watch_disk
 from gateway.witness.desk import WitnessDesk
 from gateway.writer import Writer
+
+if TYPE_CHECKING:
+    from gateway.rollback import CounterGuard
 
 _log = logging.getLogger(__name__)
 #: A poll may take this much longer than its period before the watchdog is worried.
@@ -103,7 +105,7 @@ class Gateway:
     async def _start(self) -> None:
         config = self.config
         self._state = State(config.state_dir / "state.json")
-        self._keeper.open(first_start=not (config.state_dir / "log").exists())
+        await open_key(self._keeper, self.stopping, first_start=not log_directory(config).exists())
         fields.settle(config.state_dir)
         keeper, counter = self._keeper, self._counter
         self._logbook = open_logbook(config, self._workshop.software, self._clock, keeper, self._state, counter)
@@ -213,7 +215,7 @@ class Gateway:
         notify.reloading()
         try:
             config = await asyncio.to_thread(self._workshop.load, self.config.path)
-            _require_same_log(self.config, config)
+            require_same_log(self.config, config)
             sinks = self._workshop.sinks(config, self._logbook)
             buses = await self._workshop.buses(config)
         except GatewayError as error:
@@ -299,12 +301,3 @@ class Gateway:
 
 async def _deliver(outbox: Outbox, _progress: Progress) -> None:
     await outbox.run()
-
-
-def _require_same_log(old: Config, new: Config) -> None:
-    for name in ("origin", "state_dir", "key"):
-        if getattr(old, name) != getattr(new, name):
-            raise ConfigError(
-                f"{new.path}: {name} cannot change while the gateway runs; restart it"
-                + (", also to rotate the key, or after key.previous was removed" if name == "key" else "")
-            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway import durable
 from gateway.config.model import Config
@@ -13,9 +13,11 @@ from gateway.errors import ConfigError
 from gateway.keeper import KeyKeeper
 from gateway.patience import CREATE_S, Patience, PatientCounter, PatientVault, open_patiently
 from gateway.registry import Registry
-from gateway.rollback import CounterGuard
 from gateway.secrets import read_secret
 from gateway.signing import MADE_FOR, Algorithm, Counter, DeviceKey, KeyListing, KeyRequest, Purpose, Vault
+
+if TYPE_CHECKING:
+    from gateway.rollback import CounterGuard
 
 T = TypeVar("T")
 
@@ -52,6 +54,9 @@ class KeyStores:
         uri, key, base = config.key.counter, config.key, config.state_dir
         if uri is None:
             return None
+        # Imported late: it brings what reads logs.
+        from gateway.rollback import CounterGuard
+
         signer = next((one for one in (key.hardware, key.uri) if one is not None and one.startswith("tpm2:")), "")
         wanted = KeyRequest(uri=uri, base=base, create=True, secret=partial(read_secret, base=base))
         patience = Patience(uri)

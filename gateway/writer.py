@@ -94,6 +94,7 @@ class Writer:
         self._disk = ThreadPoolExecutor(1, "disk")
         self._key_store = ThreadPoolExecutor(1, "key-store")
         self._signing: asyncio.Future[bytes] | None = None
+        self._ending = False
 
     def append(self, kind: Kind, body: list[Any], moment: Moment | None = None, *, urgent: bool = False) -> Appended:
         """Appends one entry; *urgent* commits at once. Raises LogUnavailable."""
@@ -139,6 +140,9 @@ class Writer:
     def event(self, code: str, severity: int, subject: str, text: str) -> None:
         """Appends an event, at once durable when it is an alarm; the system log has it in any case."""
         _log.log((logging.INFO, logging.WARNING, logging.ERROR)[severity], "%s %s: %s", code, subject, text)
+        if self._ending:
+            # Behind the entry of a clean stop stands nothing, or the next start would take it for a crash.
+            return
         try:
             self.append(Kind.EVENT, [code, severity, subject, text[:1000]], urgent=severity == ALARM)
         except LogUnavailable as error:
@@ -225,6 +229,8 @@ class Writer:
         signing = self._signing = loop.run_in_executor(
             self._key_store, self._signer.sign_checkpoint, self.log.origin, tree.size, tree.root()
         )
+        # Where this task is cancelled meanwhile, nobody else asks what became of it.
+        signing.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             # Shielded: a signature that comes late must not be lost half-way through its own bookkeeping.
             async with asyncio.timeout(SIGN_DEADLINE_S):
@@ -263,7 +269,8 @@ class Writer:
         return True
 
     async def finish(self) -> None:
-        """The last commit and the last checkpoint; then the log may be closed."""
+        """The last commit and the last checkpoint, behind the entry of the stop; then the log may be closed."""
+        self._ending = True
         await self.commit()
         await self.checkpoint()
         if self.fields is not None:

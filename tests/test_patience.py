@@ -50,7 +50,7 @@ def test_a_stuck_call_is_given_up_and_not_followed_by_another() -> None:
     threads = threading.active_count()
     for _ in range(100):
         now[0] += 1.0
-        with pytest.raises(SignerError, match=f"does not answer since {now[0] - 100:.0f} s"):
+        with pytest.raises(SignerError, match=f"has not answered for {now[0] - 100:.0f} s"):
             patience.call(lambda: 1, "a signature", 60.0)
     assert threading.active_count() == threads
     ended = threading.Event()
@@ -83,3 +83,17 @@ def test_a_patient_key_hands_calls_on() -> None:
     assert patient.sign(Purpose.CHECKPOINT, b"text") == b"text"
     patient.close()
     assert key.closed.is_set()
+
+
+def test_a_thread_that_cannot_be_started_blocks_no_later_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine is out of tasks for a moment; the store was not asked, and can be asked again."""
+    patience = Patience("test:key")
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(SignerError, match="a question: can't start new thread"):
+            patience.call(lambda: 7, "a question", 60.0)
+    assert patience.call(lambda: 7, "a question", 60.0) == 7
