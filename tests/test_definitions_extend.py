@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from drivers.modbus.definition import SHIPPED, load_definition
+from drivers.modbus.definition import SHIPPED, list_definitions, load_definition
 from gateway.errors import ConfigError
 
 BASE = load_definition("eastron-sdm630")
@@ -27,6 +28,26 @@ def test_what_is_not_said_is_taken_over(tmp_path: Path) -> None:
         BASE.points, BASE.vectors, BASE.sources, BASE.identify,
     )  # fmt: skip
     assert (found.max_registers, found.serial, found.notes) == (BASE.max_registers, BASE.serial, BASE.notes)
+
+
+@pytest.mark.parametrize("model", list_definitions())
+def test_every_shipped_definition_can_be_extended(tmp_path: Path, model: str) -> None:
+    """Also those with probes, scale registers and limits: one key of the first point changes, all else stays."""
+    shipped = load_definition(model)
+    first = shipped.points[0].name
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"id: mine\nextends: {model}\nnotes: Mine.\npoints:\n  {first}: {{doc: tried here}}\n")
+    if {vector.point for vector in shipped.vectors} == {first}:
+        given = shipped.vectors[0]
+        words = [f"0x{given.raw[at : at + 2].hex()}" for at in range(0, len(given.raw), 2)]
+        with path.open("a") as file:
+            file.write(f"vectors:\n  - {{point: {first}, words: [{', '.join(words)}], value: {given.value}}}\n")
+    found = load_definition(path)
+    assert found.points == (replace(shipped.points[0], doc="tried here"), *shipped.points[1:])
+    assert [probe.between for probe in found.identify] == [probe.between for probe in shipped.identify]
+    assert (found.max_registers, found.sunspec, found.trust) == (
+        shipped.max_registers, shipped.sunspec, shipped.trust,
+    )  # fmt: skip
 
 
 def test_the_digest_covers_both_files(tmp_path: Path) -> None:
@@ -102,7 +123,7 @@ def test_only_shipped_definitions_can_be_extended(tmp_path: Path) -> None:
     """A chain of local files would hide where a value comes from."""
     path = tmp_path / "local.yaml"
     path.write_text("id: mine\nextends: other.yaml\n")
-    with pytest.raises(ConfigError, match=r"local\.yaml:2:10: extends: 'other\.yaml' is none of the known words"):
+    with pytest.raises(ConfigError, match=r"local\.yaml:2:10: extends: unknown meter model 'other\.yaml'; the command"):
         load_definition(path)
 
 

@@ -71,7 +71,7 @@ def test_the_files_in_the_documentation_are_definitions(tmp_path: Path) -> None:
         ("id: acme-one", "id: sunspec-203", "1:5: id: sunspec-203 is the id of a shipped definition; choose another"),
         ("models: [One]", "models: One", "3:9: models: must be a list, not 'One'"),
         ("20}", "126}", "7:27: requests.max_registers: must be from 1 to 125, not 126"),
-        ("20}", "1}", "points: import_total takes 2 registers; max_registers is 1"),
+        ("20}", "1}", "11:17: points.import_total: takes 2 registers; max_registers is 1"),
         ("20}", "2_0}", "7:27: requests.max_registers: must be an integer such as 72 or 0x48, not '2_0'"),
         ("max_registers", "max_register", "7:12: requests.max_register: unknown key; did you mean max_registers?"),
         ("type: u16", "type: u15", "8:31: defaults.type: 'u15' is none of the known words; did you mean u16?"),
@@ -79,8 +79,8 @@ def test_the_files_in_the_documentation_are_definitions(tmp_path: Path) -> None:
         ("  power_total:", "  Power:", "10:3: points.Power: must be a name of lower-case letters, digits and under"),
         ('"1-0:16.7.0"', "16.7.0", "10:23: points.power_total.obis: must be an OBIS code such as 1-0:1.8.0, not '16"),
         ("address: 32", "address: 0x10000", "11:57: points.import_total.address: must be from 0 to 65535, not 0x1"),
-        ("address: 32", "address: 65535", "points: import_total lies outside of the registers 0 to 65535"),
-        ("[0xffffffff]", "[0x1ffffffff]", "points.import_total.invalid: must be from 0 to 4294967295, not 0x1ffff"),
+        ("address: 32", "address: 65535", "11:17: points.import_total: lies outside of the registers 0 to 65535"),
+        ("[0xffffffff]", "[0x1ffffffff]", "11:100: points.import_total.invalid[0]: must be from 0 to 4294967295, not "),
         ("word_order: cdab", "word_order: swapped", "points.import_total.word_order: 'swapped' is none of the known"),
         ("scale10: -1", "scale10: 0.1", "points.power_total.scale10: must be an integer such as 72 or 0x48, not '0."),
         ("scale10: -1", "monotonic: yes", "points.power_total.monotonic: must be true or false, not 'yes'"),
@@ -93,6 +93,14 @@ def test_the_files_in_the_documentation_are_definitions(tmp_path: Path) -> None:
         ("\n  - {point", "\n  {}\n#", "13:3: vectors: must be a list, not a mapping"),
         ("id: acme-one\n", "id: acme-one\nid: acme-one\n", "2:1: id: is given twice"),
         ("defaults: {function: 3, ", "defaults: {", "points.power_total.function: is missing, here and in defaults"),
+        ("address: 32", "address: 15", "points.power_total: shares registers with import_total, which starts at 15"),
+        ("20}", "20, barriers: [33]}", "11:17: points.import_total: lies across the barrier 33"),
+        ("20}", "20, align_even: true}", "10:16: points.power_total: does not start and end at even addresses, as"),
+        ("20}", "20, barriers: [1, x]}", "7:45: requests.barriers[1]: must be an integer such as 72 or 0x48, not 'x'"),
+        ("trust: hardware\ns", "trust: document\ns", "4:8: trust: no source is document; give one, or claim no more t"),
+        ("trust: hardware}", "trust: projects}", "4:8: trust: no source is hardware"),
+        ("trust: hardware}", "trust: hardware, url: acme.pdf}", "sources[0].url: must be a web address such as https://"),
+        ("where: on", "were: on", "6:31: sources[0].were: unknown key; did you mean where?"),
     ],
 )  # fmt: skip
 def test_each_fault_is_named_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
@@ -101,6 +109,39 @@ def test_each_fault_is_named_with_its_place(tmp_path: Path, old: str, new: str, 
     found = faults(tmp_path, GOOD.replace(old, new, 1))
     assert len(found) <= 2, found
     assert any(fault in line and line.startswith("acme-one.yaml:") for line in found), found
+
+
+def test_one_project_alone_is_no_source(tmp_path: Path) -> None:
+    """Two that do not copy each other are; and a project that bears a document out makes it cross-checked."""
+    row = "  - {{title: {}, where: a file, trust: {}}}\n"
+    text = GOOD.replace("  - {title: The meter itself, where: on the bench, trust: hardware}\n", "{sources}")
+    assert "{sources}" in text
+
+    def with_sources(trust: str, *kinds: str) -> str:
+        rows = "".join(row.format(f"S{number}", kind) for number, kind in enumerate(kinds))
+        return text.replace("{sources}", rows).replace("trust: hardware", f"trust: {trust}")
+
+    assert faults(tmp_path, with_sources("projects", "projects")) == [
+        "acme-one.yaml:4:8: trust: one project is not enough without a document; give two that do not copy each other"
+    ]
+    for trust, kinds in (
+        ("projects", ("projects", "projects")),
+        ("projects", ("projects", "document")),
+        ("document", ("document",)),
+        ("cross-checked", ("document", "projects")),
+        ("cross-checked", ("cross-checked",)),
+    ):
+        assert load_definition(write(tmp_path, with_sources(trust, *kinds))).trust == trust
+    assert "no source is cross-checked" in faults(tmp_path, with_sources("cross-checked", "document"))[0]
+
+
+def test_a_scale_register_must_be_in_the_model(tmp_path: Path) -> None:
+    """A SunSpec model ends after L registers."""
+    text = GOOD.replace("requests:", "sunspec: {model: 900, length: 40}\nrequests:")
+    text = text.replace("scale10: -1", "scale_register: 42").replace("value: 230.2", "scale: 0xffff, value: 230.2")
+    assert faults(tmp_path, text) == [
+        "acme-one.yaml:11:16: points.power_total: its scale register lies outside of the registers 2 to 41"
+    ]
 
 
 def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:

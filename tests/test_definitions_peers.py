@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from pyModbusTCP.server import ModbusServer
 
@@ -11,8 +9,9 @@ from drivers.house import ANCHOR_MS, House
 from drivers.modbus.codec import decode, encode
 from drivers.modbus.definition import Definition, list_definitions, load_definition
 from drivers.modbus.meter import MeterSettings
-from drivers.modbus.virtual_meter import SUNSPEC_BASE, VirtualMeter, quantity
+from drivers.modbus.virtual_meter import SUNSPEC_BASE, quantity
 from gateway.reading import Reading, Status
+from tests.definition_contents import contents, rounds, triples
 from tests.libmodbus import LibmodbusServer
 from tests.modbus_meters import tcp_bus
 from tests.parts import free_port
@@ -24,16 +23,6 @@ NOON_MS = ANCHOR_MS + 500 * 86_400_000 + 43_200_000
 @pytest.fixture(params=list_definitions())
 def definition(request: pytest.FixtureRequest) -> Definition:
     return load_definition(request.param)
-
-
-def contents(definition: Definition) -> Iterator[tuple[int, int, int]]:
-    """Every register of a meter at one noon, as (function, address, word)."""
-    meter = VirtualMeter(definition, HOUSE)
-    for fc, span in meter.spans.items():
-        for address in range(span.start, span.stop - span.stop % 2, 2):
-            words = meter.read(fc, address, 2, NOON_MS)
-            assert isinstance(words, list)
-            yield from ((fc, address + offset, word) for offset, word in enumerate(words))
 
 
 def every_point(definition: Definition) -> MeterSettings:
@@ -56,7 +45,7 @@ def check(definition: Definition, reading: Reading) -> None:
 
 async def test_libmodbus_holds_every_definition_and_the_bus_reads_it_back(definition: Definition) -> None:
     """libmodbus serves the registers; all points come back with the value the house had."""
-    with LibmodbusServer(contents=contents(definition)) as server:
+    with LibmodbusServer(contents=triples(contents(definition, HOUSE, NOON_MS))) as server:
         bus = tcp_bus(server.port, every_point(definition))
         try:
             check(definition, await bus.meters[0].read())
@@ -64,11 +53,27 @@ async def test_libmodbus_holds_every_definition_and_the_bus_reads_it_back(defini
             await bus.close()
 
 
+async def test_libmodbus_holds_every_vector_and_the_bus_reads_its_text(definition: Definition) -> None:
+    """Whatever a document's example says is read from a real server as the text beside it."""
+    usual = contents(definition, HOUSE, NOON_MS)
+    for vectors, words in rounds(definition):
+        names = tuple(vector.point for vector in vectors)
+        settings = MeterSettings(name="m", definition=definition, unit=1, points=names)
+        with LibmodbusServer(contents=triples(usual | words)) as server:
+            bus = tcp_bus(server.port, settings)
+            try:
+                reading = await bus.meters[0].read()
+            finally:
+                await bus.close()
+        found = [None if point.value is None else str(point.value) for point in reading.points]
+        assert found == [vector.value for vector in vectors], names
+
+
 async def test_pymodbustcp_holds_every_definition_and_the_bus_reads_it_back(definition: Definition) -> None:
     """The same behind a second server, which is written in another language."""
     port = free_port()
     server = ModbusServer(host="127.0.0.1", port=port, no_block=True)
-    for fc, address, word in contents(definition):
+    for fc, address, word in triples(contents(definition, HOUSE, NOON_MS)):
         write = server.data_bank.set_holding_registers if fc == 3 else server.data_bank.set_input_registers
         write(address, [word])
     server.start()
@@ -84,7 +89,8 @@ async def test_pymodbustcp_holds_every_definition_and_the_bus_reads_it_back(defi
 async def test_a_sunspec_model_is_found_at_every_base(base: int) -> None:
     """The marker may be at 0 or 50000 as well; the model is found through the chain from there."""
     definition = load_definition("sunspec-203")
-    moved = [(fc, address - SUNSPEC_BASE + base, word) for fc, address, word in contents(definition)]
+    held = triples(contents(definition, HOUSE, NOON_MS))
+    moved = [(fc, address - SUNSPEC_BASE + base, word) for fc, address, word in held]
     with LibmodbusServer(contents=moved) as server:
         bus = tcp_bus(server.port, every_point(definition))
         try:

@@ -57,7 +57,7 @@ def test_units_are_counted_or_given() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["nothing"], 2, "unknown meter model 'nothing'; known: carlo-gavazzi-em340"),
+        (["nothing"], 2, "unknown meter model 'nothing'; the command meters lists all"),
         (["eastron-sdm120@0"], 2, "unit id 0 cannot be simulated; choose one from 1 to 247"),
         (["eastron-sdm120@999"], 2, "unit id 999 cannot be simulated"),
     ],

@@ -20,7 +20,10 @@ from gateway.reading import PointSpec, Scaled
 SHIPPED = Path(__file__).parent.parent / "meters"
 
 WORD_ORDERS = ("abcd", "cdab", "badc", "dcba")
-TRUSTS = ("document", "cross-checked", "hardware")
+#: What a source, or a whole definition, rests on. ``projects``: no vendor's document was read, but at least two
+#: projects that read such meters, and do not copy each other, agree. ``document``: the vendor's own. ``cross-checked``:
+#: several sources were compared. ``hardware``: tried on a meter.
+TRUSTS = ("projects", "document", "cross-checked", "hardware")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,8 @@ class Source:
     where: str
     #: One of ``TRUSTS``.
     trust: str
+    #: Where it can be opened; empty for what has no address.
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,15 +234,16 @@ class Definition:
         return replace(self, points=points, identify=probes, barriers=barriers)
 
 
-def load_definition(id_or_path: str | Path) -> Definition:
+def load_definition(id_or_path: str | Path, *, vectors_hold: bool = True) -> Definition:
     """The shipped definition of that id, or the one in a file (anything with a ``/`` or ending in ``.yaml``).
 
-    Raises ConfigError, with every fault of the file as ``FILE:LINE:COL: path: message``, one a line.
+    Without *vectors_hold* its vectors may contradict it, for who wants to see which do. Raises ConfigError, with every
+    fault of the file as ``FILE:LINE:COL: path: message``, one a line.
     """
     # Imported late: the reader knows these classes, and PyYAML is needed only while definitions load.
     from drivers.modbus.definition_file import load
 
-    return load(id_or_path)
+    return load(id_or_path, vectors_hold=vectors_hold)
 
 
 def list_definitions() -> tuple[str, ...]:

@@ -1,11 +1,12 @@
 """The format of a meter definition file, and its reader.
 
 One YAML file describes one meter family; its name is the id with ``.yaml``. Unknown keys, keys given twice and values
-out of range are refused, each with its place in the file. ``docs/adding-a-meter.md`` is the tour; this is the list.
+out of range are refused, each with its place in the file. ``docs/adding-a-meter.md`` is the tour; this is the list, and
+``docs/meter-definition.schema.json`` says the same to an editor.
 
-- ``id`` (lower case, digits, hyphens), ``manufacturer``, ``models`` (list), ``trust`` (``document``, ``cross-checked``
-  or ``hardware``: the weakest kind of source any point rests on), ``notes`` (for the installer).
-- ``sources``: list of ``{title, where, trust}``, at least one.
+- ``id`` (lower case, digits, hyphens), ``manufacturer``, ``models`` (list), ``trust`` (``projects``, ``document``,
+  ``cross-checked`` or ``hardware``: the weakest kind of source any point rests on), ``notes`` (for the installer).
+- ``sources``: list of ``{title, where, trust, url}``, at least one, and one of the trust that the definition claims.
 - ``serial``: ``{baud, parity, stop_bits}``, as the meter leaves the factory; data bits are always 8.
 - ``sunspec``: ``{model, length}``: addresses count from the model's ID register (ID is 0, L is 1).
 - ``requests``: ``max_registers`` (1 to 125, the protocol's own limit), ``max_gap``, ``barriers`` (addresses that no
@@ -18,6 +19,8 @@ out of range are refused, each with its place in the file. ``docs/adding-a-meter
   ``invalid`` lists contents as numbers, most significant byte first, such as 0x7fffffff.
 - ``vectors``: list of ``{point, words, scale, value}``: words as the wire has them, the content of the scale register,
   and the decimal text they mean, or ``none``. At least one; a file that its own vectors contradict is refused.
+
+What no single value shows is checked in ``drivers/modbus/definition_check.py``.
 
 A file with ``extends: ID`` starts from the shipped definition of that id, has an id of its own, and may ``drop`` a
 list of points; ``drivers/modbus/definition_merge.py`` states how the two become one.
@@ -34,47 +37,65 @@ import yaml
 from drivers.modbus import definition as d
 from drivers.modbus import yaml_table as y
 from drivers.modbus.codec import decode, parse_decimal
+from drivers.modbus.definition_check import check_whole
 from drivers.modbus.definition_merge import merged, unknown_drops
+from drivers.modbus.yaml_file import read_yaml
 from gateway.errors import ConfigError
 
 _ID = y.matching(r"[a-z0-9]+(-[a-z0-9]+)*", "lower-case words and numbers joined by hyphens")
 _NAME = y.matching(r"[a-z][a-z0-9_]{0,47}", "a name of lower-case letters, digits and underscores")
 _OBIS = y.matching(r"[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", "an OBIS code such as 1-0:1.8.0")
+_URL = y.matching(r"https?://[!-~]+", "a web address such as https://example.org/manual.pdf")
 _ADDRESS = y.integer(0, 0xFFFF)
 _WORD = y.integer(0, 0xFFFF)
 _NUMBER = y.integer(-(2**63), 2**64 - 1)
 _BLANK = d.PointDef(name="", obis="", unit="", address=0, fc=0, type="")
 
 
-def load(id_or_path: str | Path) -> d.Definition:
-    """See ``drivers.modbus.definition.load_definition``."""
+def load(id_or_path: str | Path, *, vectors_hold: bool = True) -> d.Definition:
+    """See ``drivers.modbus.definition.load_definition``; without *vectors_hold*, vectors may state other values."""
     name = str(id_or_path)
     if "/" in name or name.endswith((".yaml", ".yml")):
-        return _load(Path(name))
+        return _load(Path(name), vectors_hold)
     if name not in d.list_definitions():
-        raise ConfigError(f"unknown meter model {name!r}{y.suggest(name, d.list_definitions())}")
-    return _load(d.SHIPPED / f"{name}.yaml")
+        raise ConfigError(_unknown(name))
+    return _load(d.SHIPPED / f"{name}.yaml", vectors_hold)
 
 
-def _load(path: Path) -> d.Definition:
+def _shipped(node: yaml.Node) -> str:
+    """Kind: the id of a shipped definition."""
+    name = y.text(node)
+    if name not in d.list_definitions():
+        raise ValueError(_unknown(name))
+    return name
+
+
+def _unknown(name: str) -> str:
+    hint = y.suggest(name, d.list_definitions(), "the command meters lists all that are known")
+    return f"unknown meter model {name!r}{hint}"
+
+
+def _load(path: Path, vectors_hold: bool) -> d.Definition:  # noqa: FBT001
     faults = y.Faults()
-    node, data = y.read_yaml(path)
-    extends = y.Table(y.Faults(), "", node).maybe("extends", y.one_of(d.list_definitions()), "")
-    if extends:
-        below, shipped = y.read_yaml(d.SHIPPED / f"{extends}.yaml")
+    node, data = read_yaml(path)
+    head = y.Table(y.Faults(), "", node)
+    extends = head.maybe("extends", _shipped, "")
+    if head.has("extends"):
+        head.faults.raise_if_any()  # all that the other file would have said is not missing here
+        below, shipped = read_yaml(d.SHIPPED / f"{extends}.yaml")
         for name in unknown_drops(below, node):
             faults.add(name, "drop", f"{name.value!r} is no point of {extends}")
         node, data = merged(below, node), shipped + data
     top = y.Table(faults, "", node)
-    top.maybe("extends", y.one_of(d.list_definitions()), "")
-    made = _definition(top, hashlib.sha256(data).digest())
+    top.maybe("extends", _shipped, "")
+    made = _definition(top, hashlib.sha256(data).digest(), vectors_hold)
     _check_id(top, path, made.id)
     top.close()
     faults.raise_if_any()
     return made
 
 
-def _definition(top: y.Table, digest: bytes) -> d.Definition:
+def _definition(top: y.Table, digest: bytes, vectors_hold: bool) -> d.Definition:  # noqa: FBT001
     points = _points(top)
     requests = top.table("requests") or y.Table.empty(top.faults, "requests")
     made = d.Definition(
@@ -93,12 +114,12 @@ def _definition(top: y.Table, digest: bytes) -> d.Definition:
         serial=_serial(top),
         sunspec=_sunspec(top),
         identify=tuple(probe for row in top.tables("identify") if (probe := _probe(row, points))),
-        vectors=tuple(vector for row in top.tables("vectors") if (vector := _vector(row, points))),
+        vectors=tuple(found for row in top.tables("vectors") if (found := _vector(row, points, vectors_hold))),
         notes=top.maybe("notes", y.text, ""),
         digest=digest,
     )
     requests.close()
-    _check_whole(top, made)
+    check_whole(top, made)
     return made
 
 
@@ -107,6 +128,7 @@ def _source(row: y.Table) -> d.Source:
         title=row.take("title", y.text) or "",
         where=row.take("where", y.text) or "",
         trust=row.take("trust", y.one_of(d.TRUSTS)) or "",
+        url=row.maybe("url", _URL, ""),
     )
     row.close()
     return made
@@ -212,7 +234,7 @@ def _probe(row: y.Table, points: dict[str, d.PointDef | None]) -> d.Probe | None
     return d.Probe(point=point, equals=equals, between=(bounds[0], bounds[-1]) if bounds else None)
 
 
-def _vector(row: y.Table, points: dict[str, d.PointDef | None]) -> d.Vector | None:
+def _vector(row: y.Table, points: dict[str, d.PointDef | None], holds: bool) -> d.Vector | None:  # noqa: FBT001
     point = points.get(row.take("point", y.one_of(points)) or "")
     words = row.take("words", y.list_of(_WORD)) or ()
     scale = row.optional("scale", _WORD)
@@ -229,7 +251,7 @@ def _vector(row: y.Table, points: dict[str, d.PointDef | None]) -> d.Vector | No
     raw = b"".join(word.to_bytes(2, "big") for word in words)
     scale_raw = None if scale is None else scale.to_bytes(2, "big")
     found = decode(point, raw, scale_raw).value
-    if value and str(found or "none") != value:
+    if holds and value and str(found or "none") != value:
         row.wrong("value", f"these words of {point.name} mean {found or 'none'}, not {value}")
     return d.Vector(point=point.name, raw=raw, scale_raw=scale_raw, value=None if value == "none" else value)
 
@@ -247,18 +269,3 @@ def _check_id(top: y.Table, path: Path, identity: str) -> None:
         top.wrong("id", f"must be the file's name, {path.stem}")
     if not shipped and identity in d.list_definitions():
         top.wrong("id", f"{identity} is the id of a shipped definition; choose another")
-
-
-def _check_whole(top: y.Table, made: d.Definition) -> None:
-    """What no single value shows."""
-    for key in ("sources", "points", "vectors"):
-        if not top.filled(key):
-            top.wrong(key, "must have at least one entry")
-    if made.points and not made.default_points:
-        top.wrong("points", "at least one point must be a default")
-    low, high = (2, made.sunspec.length + 2) if made.sunspec else (0, 0x10000)
-    for point in made.points:
-        if not low <= point.address <= high - point.words:
-            top.wrong("points", f"{point.name} lies outside of the registers {low} to {high - 1}")
-        if point.words > made.max_registers:
-            top.wrong("points", f"{point.name} takes {point.words} registers; max_registers is {made.max_registers}")

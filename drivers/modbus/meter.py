@@ -104,6 +104,20 @@ class ModbusMeter:
         """See ``gateway.reading.Meter``."""
         return self._description
 
+    @property
+    def unit(self) -> int:
+        """Its unit id."""
+        return self._settings.unit
+
+    @property
+    def rested_at(self) -> float:
+        """When it has rested enough for another request, in event loop time."""
+        return self._rested_at
+
+    def disturbed(self) -> None:
+        """Somebody else asked it something."""
+        self._rested_at = _now() + self._settings.definition.turnaround_ms / 1000
+
     async def read(self) -> Reading:
         """See ``gateway.reading.Meter``."""
         self._admit()
@@ -190,7 +204,7 @@ class ModbusMeter:
             self._health.answered()
             raise
         finally:
-            self._rested_at = _now() + self._settings.definition.turnaround_ms / 1000
+            self.disturbed()
         self._unanswered = None
         self._patience.replied(reply.delay_s)
         self._health.answered()

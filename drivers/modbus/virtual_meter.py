@@ -82,34 +82,44 @@ def _spans(definition: Definition, fixed: Collection[tuple[int, int]]) -> dict[i
 
 
 def quantity(snapshot: Snapshot, obis: str, unit: str) -> Scaled:
-    """What a meter shows for an OBIS code, in *unit*; zero for a code that the house does not know."""
-    milli = _totals(snapshot).get(obis)
-    for number, phase in enumerate(snapshot.phases):
+    """What a meter shows for an OBIS code, in *unit*; zero for a code that the house does not know.
+
+    Everything is counted in the first tariff.
+    """
+    values = _totals(snapshot)
+    for number, phase in enumerate(snapshot.phases, start=1):
         step = 20 * number
-        values = {
-            f"1-0:{21 + step}.8.0": phase.import_mwh,
-            f"1-0:{22 + step}.8.0": phase.export_mwh,
-            f"1-0:{31 + step}.7.0": phase.current_ma,
-            f"1-0:{32 + step}.7.0": phase.voltage_mv,
-            f"1-0:{33 + step}.7.0": snapshot.power_factor,
-            f"1-0:{36 + step}.7.0": phase.power_mw,
+        values |= _active(step, phase.power_mw, phase.import_mwh, phase.export_mwh)
+        values |= {
+            f"1-0:{11 + step}.7.0": phase.current_ma,
+            f"1-0:{12 + step}.7.0": phase.voltage_mv,
+            f"1-0:{13 + step}.7.0": snapshot.power_factor,
         }
-        milli = values.get(obis, milli)
     exponent = {"k": -6, "%": -1}.get(unit[:1], -3)
-    return Scaled(mantissa=milli or 0, exponent=exponent)
+    return Scaled(mantissa=values.get(obis, 0), exponent=exponent)
 
 
 def _totals(snapshot: Snapshot) -> dict[str, int]:
     return {
-        "1-0:1.8.0": snapshot.import_mwh,
-        "1-0:2.8.0": snapshot.export_mwh,
-        "1-0:15.8.0": snapshot.import_mwh + snapshot.export_mwh,
-        "1-0:16.7.0": snapshot.power_mw,
+        **_active(0, snapshot.power_mw, snapshot.import_mwh, snapshot.export_mwh),
         "1-0:9.7.0": snapshot.apparent_mva,
         "1-0:3.7.0": reactive_mvar(snapshot.power_mw, snapshot.apparent_mva),
         "1-0:13.7.0": snapshot.power_factor,
         "1-0:14.7.0": snapshot.frequency_mhz,
     }
+
+
+def _active(step: int, power_mw: int, import_mwh: int, export_mwh: int) -> dict[str, int]:
+    """Active power and energy by OBIS code; *step* is 0 for all phases, 20, 40 and 60 for each."""
+    found = {f"1-0:{16 + step}.7.0": power_mw, f"1-0:{15 + step}.7.0": abs(power_mw)}
+    found |= {f"1-0:{1 + step}.7.0": max(power_mw, 0), f"1-0:{2 + step}.7.0": max(-power_mw, 0)}
+    for tariff in (0, 1):
+        found |= {
+            f"1-0:{1 + step}.8.{tariff}": import_mwh,
+            f"1-0:{2 + step}.8.{tariff}": export_mwh,
+            f"1-0:{15 + step}.8.{tariff}": import_mwh + export_mwh,
+        }
+    return found
 
 
 def _place(words: list[int], at: int, content: bytes) -> None:

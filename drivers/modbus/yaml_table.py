@@ -1,9 +1,9 @@
 """Strict reading of one YAML file: every value is asked for by key and kind, and every fault has its place.
 
 The file is a tree of mappings, lists and plain texts. Nothing is guessed: a scalar keeps its own text, and what ``no``
-or ``0x10`` means is decided by the key it stands under. Refused: aliases, keys given twice, keys nobody asked for,
-files beyond ``MAX_BYTES``. Faults are collected, so that one look at the output shows all of them; a value that was
-refused is None from then on. Positions count from 1, as editors do.
+or ``0x10`` means is decided by the key it stands under. Refused: keys given twice, and keys nobody asked for. Faults
+are collected, so that one look at the output shows all of them; a value that was refused is None from then on.
+Positions count from 1, as editors do.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import yaml
@@ -22,7 +21,6 @@ T = TypeVar("T")
 #: A kind of value: its node becomes a value, or ValueError says in words what is wrong.
 Kind = Callable[[yaml.Node], T]
 
-MAX_BYTES = 256 * 1024
 MAX_FAULTS = 50
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,19})|0x[0-9a-fA-F]{1,16}")
 
@@ -40,6 +38,15 @@ class Fault:
     def __str__(self) -> str:
         place = f"{self.path}: " if self.path else ""
         return f"{self.file}:{self.line}:{self.column}: {place}{self.message}"
+
+
+class _ItemError(ValueError):
+    """One item of a list is wrong: the fault is there, not where the list begins."""
+
+    def __init__(self, index: int, node: yaml.Node, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+        self.node = node
 
 
 class Faults:
@@ -159,9 +166,11 @@ class Table:
             return None
         try:
             return kind(node)
+        except _ItemError as error:
+            self.faults.add(error.node, f"{self._below(key)}[{error.index}]", str(error))
         except ValueError as error:
             self.faults.add(node, self._below(key), str(error))
-            return None
+        return None
 
     def _ask(self, key: str) -> yaml.Node | None:
         self._asked.add(key)
@@ -171,54 +180,14 @@ class Table:
         return f"{self.path}.{key}" if self.path else key
 
 
-def read_yaml(path: Path) -> tuple[yaml.Node, bytes]:
-    """The top node of a file, and the file's bytes. Raises ConfigError for a file that cannot be read as YAML."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: the definition cannot be read: {error.strerror}; check the path") from error
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes; no meter definition is")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
-    return _compose(text, str(path)), data
-
-
-class _Loader(yaml.BaseLoader):
-    """Composes texts, lists and mappings only, without aliases, so that a small file cannot become a large tree."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=event.start_mark)
-        return super().compose_node(parent, index)
-
-
-def _compose(text: str, name: str) -> yaml.Node:
-    try:
-        loader = _Loader(text)
-        loader.name = name
-        node = loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise ConfigError(f"{name}{place}: {error.problem or error.context}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{name}: not YAML: {error}") from error
-    if node is None:
-        raise ConfigError(f"{name}:1:1: the file is empty")
-    return node
-
-
-def suggest(name: str, known: Collection[str]) -> str:
-    """The end of a message about an unknown *name*: a near miss if there is one, else all known names."""
+def suggest(name: str, known: Collection[str], otherwise: str = "") -> str:
+    """The end of a message about an unknown *name*: a near miss where there is one, else *otherwise* or all names."""
     import difflib  # late: only a wrong file needs it
 
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; {otherwise or 'known: ' + ', '.join(sorted(known))}"
 
 
 def text(node: yaml.Node) -> str:
@@ -281,7 +250,13 @@ def list_of(kind: Kind[T]) -> Kind[tuple[T, ...]]:
     def read(node: yaml.Node) -> tuple[T, ...]:
         if not isinstance(node, yaml.SequenceNode):
             raise ValueError(f"must be a list, not {_what(node)}")  # noqa: TRY004
-        return tuple(kind(item) for item in node.value)
+        return tuple(item(index, each) for index, each in enumerate(node.value))
+
+    def item(index: int, node: yaml.Node) -> T:
+        try:
+            return kind(node)
+        except ValueError as error:
+            raise _ItemError(index, node, str(error)) from error
 
     return read
 

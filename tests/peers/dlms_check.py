@@ -47,7 +47,11 @@ def plain(value):
 def data(wanted: dict) -> dict:
     raw = bytes.fromhex(wanted["hex"])
     gurux = _GXCommon.getData(None, GXByteBuffer(raw), _GXDataInfo())
-    return {"gurux": plain(gurux), "dlms-cosem": plain(parse_as_dlms_data(raw))}
+    try:
+        cosem = plain(parse_as_dlms_data(raw))
+    except NotImplementedError:  # it has no floats, and older versions no visible-string
+        cosem = None
+    return {"gurux": plain(gurux), "dlms-cosem": cosem}
 
 
 def frames(wanted: dict) -> dict:
