@@ -37,7 +37,7 @@ _PLAIN = {
     "1-0:16.7.0": "power_total",
     "1-0:1.7.0": "power_import",
     "1-0:2.7.0": "power_export",
-    "1-0:3.7.0": "reactive_power_import",
+    "1-0:3.7.0": "reactive_power_total",
     "1-0:4.7.0": "reactive_power_export",
     "1-0:131.7.0": "reactive_power_total",
     "1-0:9.7.0": "apparent_power_total",
@@ -58,6 +58,9 @@ _PHASES = {
     13: ("power_factor_{}", False),
     16: ("power_{}", False),
 }
+#: Names of M-Bus records (``drivers.mbus.decoder``) that only rise, and what is no counter though it is named alike.
+_MBUS_COUNTERS = ("energy", "volume")
+_MBUS_OTHERS = re.compile(r"_per_|_max|_min|_s\d|_u\d|flow")
 #: Group A of other media, whose total is D.E = x.0: the counter of an M-Bus device behind an electricity meter.
 _MEDIA = MappingProxyType({5: "cold", 6: "heat", 7: "gas", 8: "water", 9: "hot_water"})
 
@@ -65,6 +68,8 @@ _MEDIA = MappingProxyType({5: "cold", 6: "heat", 7: "gas", 8: "water", 9: "hot_w
 def quantity(code: str) -> Quantity:
     """What *code* stands for; a code that is not known is its own name."""
     found = _CODE.fullmatch(code)
+    if found is None and code.startswith(_MBUS_COUNTERS) and not _MBUS_OTHERS.search(code):
+        return Quantity(name=code, monotonic=True)
     if found is None or found[6] is not None:
         # Another F than 255 is a value of an earlier period.
         return Quantity(name=code)

@@ -12,56 +12,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from drivers.obis import quantity
-from drivers.telegram import BrokenTelegram, Decoder, Telegram, TelegramPoint
+from drivers.telegram import BrokenTelegram, Decoder, Telegram
+from drivers.telegram_points import TelegramMeterSettings, TelegramPoints
 from drivers.transport import Link
 from gateway.errors import MeterUnavailable
-from gateway.reading import Clock, MeterDescription, Moment, PointReading, PointSpec, Reading, Status
+from gateway.reading import Clock, MeterDescription, Moment, Reading
 
 _log = logging.getLogger(__name__)
 #: How long a read waits for a telegram. The slowest meters send every 10 seconds.
 TIMEOUT_S = 15.0
 #: How soon a port that is away is opened again.
 REOPEN_S = 2.0
-MAX_POINTS = 128
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamMeterSettings:
-    """One meter on such a bus."""
-
-    name: str
-    model: str
-    #: Who sends, as the telegrams name it; empty for anybody.
-    id: str = ""
-    #: Names or codes of the points to read; empty: every number of the first telegram.
-    points: tuple[str, ...] = ()
 
 
 class StreamMeter:
     """Implements ``gateway.reading.Meter``."""
 
-    def __init__(self, settings: StreamMeterSettings, bus: StreamBus) -> None:
+    def __init__(self, settings: TelegramMeterSettings, bus: StreamBus) -> None:
         self._settings = settings
         self._bus = bus
         self._newest: tuple[Telegram, Moment] | None = None
         self._arrived = asyncio.Condition()
-        digest = hashlib.sha256(f"{settings.model}\n{settings.id}\n{' '.join(settings.points)}\n".encode()).digest()
-        self._description = MeterDescription(
-            name=settings.name, model=settings.model, digest=digest, location=bus.name, points=()
-        )
-        self._codes: tuple[str, ...] = ()
+        self._points = TelegramPoints(settings, bus.name)
 
     @property
     def description(self) -> MeterDescription:
         """See ``gateway.reading.Meter``; another one when the meter sends other points."""
-        return self._description
+        return self._points.description
 
     def wants(self, telegram: Telegram) -> bool:
         """Whether the telegram is this meter's."""
@@ -84,57 +64,7 @@ class StreamMeter:
                 raise MeterUnavailable(f"{self._settings.name}: {self._bus.fault(self._settings.id)}") from error
             assert self._newest is not None, "waited for"
             (telegram, moment), self._newest = self._newest, None
-        return self._reading(telegram, moment)
-
-    def _reading(self, telegram: Telegram, moment: Moment) -> Reading:
-        by_code = {point.code: point for point in telegram.points}
-        self._describe(telegram)
-        units = [spec.unit for spec in self._description.points]
-        points = [_point(by_code.get(code), unit) for code, unit in zip(self._codes, units, strict=True)]
-        return Reading(
-            moment=moment,
-            points=tuple(points),
-            meter_ms=telegram.time_ms,
-            meter_id=telegram.meter,
-            remarks=telegram.remarks,
-        )
-
-    def _describe(self, telegram: Telegram) -> None:
-        """Spells the points out, once; and again when what is sent has more of what is wanted, or other units."""
-        known = dict(zip(self._codes, self._description.points, strict=True))
-        coded = any(":" in point.code for point in telegram.points)
-        found = {point.code: _spec(point) for point in telegram.points if self._is_wanted(point, coded=coded)}
-        specs = known | {code: spec for code, spec in found.items() if known.get(code) != spec}
-        if specs != known:
-            self._codes = tuple(specs)[:MAX_POINTS]
-            points = tuple(specs[code] for code in self._codes)
-            self._description = dataclasses.replace(self._description, points=points)
-
-    def _is_wanted(self, point: TelegramPoint, *, coded: bool) -> bool:
-        """Without a choice every number is; in a telegram with OBIS codes those that have one."""
-        wanted = self._settings.points
-        if not wanted:
-            return point.value is not None and (":" in point.code or not coded)
-        return point.code in wanted or quantity(point.code).name in wanted
-
-
-def _spec(point: TelegramPoint) -> PointSpec:
-    known = quantity(point.code)
-    return PointSpec(
-        name=known.name,
-        obis=point.code if ":" in point.code else "",
-        unit=point.unit,
-        register=f"telegram {point.code}",
-        monotonic=known.monotonic,
-    )
-
-
-def _point(point: TelegramPoint | None, unit: str) -> PointReading:
-    if point is None:
-        return PointReading(status=Status.UNSUPPORTED, raw=b"", value=None)
-    if point.value is None or point.unit != unit:
-        return PointReading(status=Status.INVALID, raw=point.raw, value=None)
-    return PointReading(status=Status.OK, raw=point.raw, value=point.value)
+        return self._points.reading(telegram, moment)
 
 
 class StreamBus:
@@ -145,7 +75,7 @@ class StreamBus:
         name: str,
         link: Link,
         decoder: Callable[[], Decoder],
-        meters: Sequence[StreamMeterSettings],
+        meters: Sequence[TelegramMeterSettings],
         clock: Clock,
         timeout_s: float = TIMEOUT_S,
     ) -> None:

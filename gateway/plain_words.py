@@ -47,6 +47,7 @@ _QUALITIES = {
 _STATUSES = {
     Status.FELL: "suspect: a counter that never falls fell",
     Status.JUMPED: "suspect: it changed by more than is plausible",
+    Status.INCONSISTENT: "suspect: it does not fit other values of the same meter",
     Status.INVALID: "no value: the meter itself marked it as invalid",
     Status.TIMEOUT: "no value: the meter did not answer in time",
     Status.REFUSED: "no value: the meter refused to tell it",

@@ -14,6 +14,7 @@ from gateway.registry import suggest
 from gateway.show import rfc3339
 
 if TYPE_CHECKING:
+    from drivers.asked import Asker
     from drivers.telegram import BrokenTelegram, Decoder, Telegram, TelegramPoint
     from drivers.transport import Link
 
@@ -23,7 +24,10 @@ PROTOCOLS: Mapping[str, ProtocolInfo] = {
     MODBUS: ProtocolInfo(kinds=("serial", "tcp", "rtu_over_tcp", "simulator"), model=True, unit=True, id=False),
     "sml": ProtocolInfo(),
     "dsmr": ProtocolInfo(baud=115200, keys=True),
-    "iec62056": ProtocolInfo(),
+    "iec62056": ProtocolInfo(kinds=("serial",)),
+    "iec62056-push": ProtocolInfo(),
+    "mbus": ProtocolInfo(baud=2400, parity="even", unit=True),
+    "dlms": ProtocolInfo(baud=2400, keys=True),
 }
 
 #: Makes a decoder for a bus, whose meters may have keys.
@@ -52,6 +56,18 @@ def _iec62056(_keys: Sequence[bytes]) -> Decoder:
     return Iec62056Decoder()
 
 
+def _mbus(_keys: Sequence[bytes]) -> Decoder:
+    from drivers.mbus.decoder import MbusDecoder
+
+    return MbusDecoder()
+
+
+def _dlms(keys: Sequence[bytes]) -> Decoder:
+    from drivers.dlms.push import DlmsDecoder
+
+    return DlmsDecoder(_key_text(keys[0]) if keys else "")
+
+
 def _key_text(key: bytes) -> str:
     return key.decode("ascii", "replace")
 
@@ -63,7 +79,16 @@ def _modbus_rtu(_keys: Sequence[bytes]) -> Decoder:
 
 
 #: Every protocol that captured bytes can be decoded of.
-DECODERS: dict[str, MakeDecoder] = {"sml": _sml, "dsmr": _dsmr, "iec62056": _iec62056, "modbus-rtu": _modbus_rtu}
+DECODERS: dict[str, MakeDecoder] = {
+    "sml": _sml,
+    "dsmr": _dsmr,
+    "mbus": _mbus,
+    "dlms": _dlms,
+    "iec62056": _iec62056,
+    "modbus-rtu": _modbus_rtu,
+}
+#: Buses whose meters send by themselves: protocol → what decodes them.
+_PUSHED = {"sml": _sml, "dsmr": _dsmr, "dlms": _dlms, "iec62056-push": _iec62056}
 #: Those whose telegrams are text, so that hex digits in a file are no encoding of bytes.
 TEXT_PROTOCOLS = ("dsmr", "iec62056")
 
@@ -100,10 +125,19 @@ def _object(found: Telegram | BrokenTelegram) -> dict[str, Any]:
         "protocol": found.protocol,
         "meter": found.meter,
         "time": None if found.time_ms is None else rfc3339(found.time_ms),
-        "points": dict(map(_named, found.points)),
+        "points": _points(found),
         "remarks": list(found.remarks),
         "error": None,
     }
+
+
+def _points(found: Telegram) -> dict[str, dict[str, Any]]:
+    """By name; of two codes that have one name here, the second keeps its code."""
+    points: dict[str, dict[str, Any]] = {}
+    for point in found.points:
+        name, shown = _named(point)
+        points[point.code if name in points else name] = shown
+    return points
 
 
 def _named(point: TelegramPoint) -> tuple[str, dict[str, Any]]:
@@ -123,18 +157,55 @@ def _named(point: TelegramPoint) -> tuple[str, dict[str, Any]]:
     return quantity(point.code).name, found
 
 
-def open_stream(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, secret: Callable[[str], bytes]) -> Bus:
-    """The bus of meters that push telegrams; its port is opened by the first read. Raises ConfigError, SignerError."""
-    from drivers.stream import TIMEOUT_S, StreamBus, StreamMeterSettings
+def open_telegrams(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, secret: Callable[[str], bytes]) -> Bus:
+    """The bus of meters that speak in telegrams; its port is opened by the first read.
 
-    keys = [secret(source) for meter in meters for source in meter.keys]
+    Raises ConfigError, SignerError for keys that cannot be had.
+    """
+    from drivers.telegram_points import TelegramMeterSettings
+
     settings = [
-        StreamMeterSettings(name=meter.name, model=meter.model, id=meter.id or "", points=meter.points or ())
+        TelegramMeterSettings(
+            name=meter.name,
+            model=meter.model,
+            id=meter.id or ("" if meter.unit is None else str(meter.unit)),
+            points=meter.points or (),
+        )
         for meter in meters
     ]
+    if bus.protocol in _ASKED:
+        from drivers.asked import AskedBus
+
+        return AskedBus(bus.name, _ASKED[bus.protocol](bus), settings, clock)
+    from drivers.stream import TIMEOUT_S, StreamBus
+
+    keys = [secret(source) for meter in meters for source in meter.keys]
     timeout_s = TIMEOUT_S if bus.timeout_ms is None else bus.timeout_ms / 1000
-    decoder = partial(DECODERS[bus.protocol], keys)
+    decoder = partial(_PUSHED[bus.protocol], keys)
+    # Made once now, so that keys that are none are told at the start.
+    decoder()
     return StreamBus(bus.name, _link(bus), decoder, settings, clock, timeout_s)
+
+
+def _ask_mbus(bus: BusConfig) -> Asker:
+    from drivers.mbus.bus import MbusAsker
+    from drivers.mbus.port import serial_port, tcp_port
+
+    line = bus.serial
+    if line is None:
+        return MbusAsker(tcp_port(bus.host or "", bus.port or 0, reply_ms=bus.timeout_ms))
+    return MbusAsker(serial_port(line.device, line.baud, reply_ms=bus.timeout_ms))
+
+
+def _ask_head(bus: BusConfig) -> Asker:
+    from drivers.iec62056.bus import HeadAsker
+    from drivers.iec62056.session import SessionSettings
+
+    assert bus.serial is not None, "spoken on a serial bus only"
+    return HeadAsker(bus.serial.device, SessionSettings())
+
+
+_ASKED: dict[str, Callable[[BusConfig], Asker]] = {"mbus": _ask_mbus, "iec62056": _ask_head}
 
 
 def _link(bus: BusConfig) -> Link:

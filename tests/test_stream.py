@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from drivers.obis import quantity
-from drivers.stream import StreamBus, StreamMeter, StreamMeterSettings
+from drivers.stream import StreamBus, StreamMeter
 from drivers.telegram import BrokenTelegram, Telegram, TelegramPoint
+from drivers.telegram_points import TelegramMeterSettings
 from drivers.transport import LinkLost
 from gateway.errors import MeterUnavailable
 from gateway.reading import Moment, Scaled, Status
@@ -93,10 +94,15 @@ Make = Callable[..., tuple[HandLink, StreamBus]]
 async def make() -> AsyncIterator[Make]:
     buses: list[StreamBus] = []
 
-    def made(*meters: StreamMeterSettings, timeout_s: float = 60.0) -> tuple[HandLink, StreamBus]:
+    def made(*meters: TelegramMeterSettings, timeout_s: float = 60.0) -> tuple[HandLink, StreamBus]:
         link = HandLink()
         bus = StreamBus(
-            "head", link, LineDecoder, meters or (StreamMeterSettings(name="m", model="lines"),), HandClock(), timeout_s
+            "head",
+            link,
+            LineDecoder,
+            meters or (TelegramMeterSettings(name="m", model="lines"),),
+            HandClock(),
+            timeout_s,
         )
         buses.append(bus)
         return link, bus
@@ -143,7 +149,7 @@ async def test_a_telegram_is_read_once_and_the_newest_counts(make: Make) -> None
 
 
 async def test_each_meter_takes_its_own_telegrams(make: Make) -> None:
-    one, two = (StreamMeterSettings(name=name, model="lines", id=name) for name in ("m1", "m2"))
+    one, two = (TelegramMeterSettings(name=name, model="lines", id=name) for name in ("m1", "m2"))
     link, bus = make(one, two, timeout_s=0.05)
     first, second = bus.meters
     link.put(b"m2 1-0:1.8.0=2 Wh\nm1 1-0:1.8.0=1 Wh\n")
@@ -152,7 +158,7 @@ async def test_each_meter_takes_its_own_telegrams(make: Make) -> None:
 
 
 async def test_an_id_that_nobody_has_is_told_with_those_that_send(make: Make) -> None:
-    link, bus = make(StreamMeterSettings(name="m", model="lines", id="m9"), timeout_s=0.05)
+    link, bus = make(TelegramMeterSettings(name="m", model="lines", id="m9"), timeout_s=0.05)
     link.put(b"m1 1-0:1.8.0=1 Wh\n")
     with pytest.raises(MeterUnavailable, match=r"no telegram of m9 in 0.05 s, but of m1; correct id"):
         await bus.meters[0].read()
@@ -160,7 +166,7 @@ async def test_an_id_that_nobody_has_is_told_with_those_that_send(make: Make) ->
 
 async def test_points_are_chosen_by_name_or_code(make: Make) -> None:
     """What is chosen and not sent has no value, and says so once it was known; the rest is left out."""
-    wanted = StreamMeterSettings(name="m", model="lines", points=("import_total", "1-0:16.7.0"))
+    wanted = TelegramMeterSettings(name="m", model="lines", points=("import_total", "1-0:16.7.0"))
     link, bus = make(wanted)
     [meter] = bus.meters
     link.put(b"m1 1-0:1.8.0=1 Wh 1-0:2.8.0=2 Wh 1-0:16.7.0=3 W\n")

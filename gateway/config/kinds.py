@@ -261,6 +261,7 @@ BAUD = number_of(300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 1
 PARITY = choice("none", "even", "odd")
 STOP_BITS = number_of(1, 2)
 UNIT = whole(1, 247, 1)
+MBUS_UNIT = whole(1, 250, 1)
 FLAG = Kind(
     wanted="true or false",
     example="",

@@ -38,7 +38,7 @@ def read_bus(node: Node, path: str, world: World) -> BusConfig:
             section.refuse_key(key, "belongs to a serial bus; remove it, or give serial: DEVICE")
     if section.has("simulator"):
         section.need("simulator", kinds.SIMULATOR)
-    host, port = _address(section, kind, world)
+    host, port = _address(section, kind, protocol, world)
     return BusConfig(
         name=name,
         kind=kind,
@@ -91,10 +91,11 @@ def _serial(section: Section, world: World, info: ProtocolInfo) -> SerialConfig:
     )
 
 
-def _address(section: Section, kind: str, world: World) -> tuple[str, int] | tuple[None, None]:
+def _address(section: Section, kind: str, protocol: str, world: World) -> tuple[str, int] | tuple[None, None]:
     if kind not in {"tcp", "rtu_over_tcp"}:
         return None, None
-    host, port = section.need(kind, kinds.TCP if kind == "tcp" else kinds.RTU_OVER_TCP)
+    # The port of Modbus TCP is known, that of a serial-to-Ethernet box is not.
+    host, port = section.need(kind, kinds.TCP if kind == "tcp" and protocol == MODBUS else kinds.RTU_OVER_TCP)
     if section.good(kind):
         message = "another bus has this address; put all its meters on one bus"
         world.unique(section, kind, ("address", host.lower(), port), message)
@@ -146,7 +147,7 @@ def _address_on_bus(
         return None, number
     if number is not None:
         section.refuse("id", "given besides unit; give only one of the two")
-    unit = section.need("unit", kinds.UNIT)
+    unit = section.need("unit", kinds.UNIT if spoken.model else kinds.MBUS_UNIT)
     if section.good("bus", "unit"):
         message = f"another meter on bus {bus} has unit {unit}; set one of the two meters to another unit"
         world.unique(section, "unit", ("unit", bus, unit), message)

@@ -25,7 +25,7 @@ _INTEGER = rb"(?:" + _POSITIVE + rb"|" + _NEGATIVE + rb")"
 _RAW = rb"(?:" + rb"|".join(b"\\x%02x.{%d}" % (0x40 + length, length) for length in range(17)) + rb")"
 #: Statuses with a value, exponents from -64 to 64; statuses without one.
 _POINT = (
-    rb"(?:\x84[\x00-\x02]" + _RAW + _INTEGER + rb"(?:[\x20-\x37]|[\x00-\x17]|\x38[\x18-\x3f]|\x18[\x18-\x40])"
+    rb"(?:\x84[\x00-\x03]" + _RAW + _INTEGER + rb"(?:[\x20-\x37]|[\x00-\x17]|\x38[\x18-\x3f]|\x18[\x18-\x40])"
     rb"|\x82[\x10-\x15]" + _RAW + rb")"
 )
 #: Boot, boot time, wall clock, quality, error bound; definition, the meter's own clock, and how many points.
