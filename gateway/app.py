@@ -17,7 +17,6 @@ from gateway.errors import ConfigError
 from gateway.outbox import LogReader
 from gateway.reading import Bus, Clock
 from gateway.registry import Registry
-from gateway.secrets import read_secret
 from gateway.sink import Sink
 from gateway.sources import MODBUS, PROTOCOLS, Decoders, open_telegrams
 from gateway.stores import KeyStores
@@ -92,7 +91,7 @@ class App(KeyStores, Decoders):
         for bus in config.buses:
             wanted = [meter for meter in config.meters if meter.bus == bus.name]
             if wanted and bus.protocol != MODBUS:
-                buses.append(open_telegrams(bus, wanted, self.clock, partial(read_secret, base=config.state_dir)))
+                buses.append(open_telegrams(bus, wanted, self.clock, config.state_dir))
             elif wanted:
                 meters = [self._meter_settings(meter) for meter in wanted]
                 buses.append(await BUSES.get(bus.kind)(bus, meters, self.clock))

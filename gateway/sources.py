@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.catalogue import ProtocolInfo
 from gateway.config.model import BusConfig, MeterConfig
 from gateway.errors import ConfigError
-from gateway.reading import Bus, Clock
+from gateway.pulses import PulseCount
+from gateway.reading import Bus, Clock, Scaled
 from gateway.registry import suggest
+from gateway.secrets import read_secret
 from gateway.show import rfc3339
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from drivers.telegram import BrokenTelegram, Decoder, Telegram, TelegramPoint
     from drivers.transport import Link
 
-MODBUS = "modbus"
+MODBUS, S0 = "modbus", "s0"
 #: What meters speak. All but Modbus say themselves what they send, so they need no definition.
 PROTOCOLS: Mapping[str, ProtocolInfo] = {
     MODBUS: ProtocolInfo(kinds=("serial", "tcp", "rtu_over_tcp", "simulator"), model=True, unit=True, id=False),
@@ -26,6 +29,7 @@ PROTOCOLS: Mapping[str, ProtocolInfo] = {
     "dsmr": ProtocolInfo(baud=115200, keys=True),
     "iec62056": ProtocolInfo(kinds=("serial",)),
     "iec62056-push": ProtocolInfo(),
+    "s0": ProtocolInfo(kinds=("gpio",), id=False, pulses=True),
     "mbus": ProtocolInfo(baud=2400, parity="even", unit=True),
     "dlms": ProtocolInfo(baud=2400, keys=True),
 }
@@ -38,6 +42,12 @@ def _sml(_keys: Sequence[bytes]) -> Decoder:
     from drivers.sml.decoder import SmlDecoder
 
     return SmlDecoder()
+
+
+def _sml_signed(dzg_sign: bool, _keys: Sequence[bytes]) -> Decoder:  # noqa: FBT001  (the config's own word)
+    from drivers.sml.decoder import SmlDecoder
+
+    return SmlDecoder(dzg_sign=dzg_sign)
 
 
 def _dsmr(keys: Sequence[bytes]) -> Decoder:
@@ -157,11 +167,13 @@ def _named(point: TelegramPoint) -> tuple[str, dict[str, Any]]:
     return quantity(point.code).name, found
 
 
-def open_telegrams(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, secret: Callable[[str], bytes]) -> Bus:
-    """The bus of meters that speak in telegrams; its port is opened by the first read.
+def open_telegrams(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, state_dir: Path) -> Bus:
+    """The bus of meters that are no Modbus meters; its port is opened by the first read.
 
     Raises ConfigError, SignerError for keys that cannot be had.
     """
+    if bus.protocol == S0:
+        return _open_pulses(bus, meters, clock, state_dir)
     from drivers.telegram_points import TelegramMeterSettings
 
     settings = [
@@ -179,12 +191,30 @@ def open_telegrams(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, 
         return AskedBus(bus.name, _ASKED[bus.protocol](bus), settings, clock)
     from drivers.stream import TIMEOUT_S, StreamBus
 
-    keys = [secret(source) for meter in meters for source in meter.keys]
+    keys = [read_secret(source, state_dir) for meter in meters for source in meter.keys]
     timeout_s = TIMEOUT_S if bus.timeout_ms is None else bus.timeout_ms / 1000
-    decoder = partial(_PUSHED[bus.protocol], keys)
+    make = partial(_sml_signed, bus.dzg_sign) if bus.dzg_sign is not None else _PUSHED[bus.protocol]
+    decoder = partial(make, keys)
     # Made once now, so that keys that are none are told at the start.
     decoder()
     return StreamBus(bus.name, _link(bus), decoder, settings, clock, timeout_s)
+
+
+def _open_pulses(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, state_dir: Path) -> Bus:
+    from drivers.s0.gpio import LineSettings
+    from drivers.s0.meter import S0Bus, S0Settings
+    from drivers.s0.pulse import Constant
+
+    made = []
+    for meter in meters:
+        pulses = meter.pulses
+        assert pulses is not None, "a meter on such a bus has them"
+        bias = "pull-up" if pulses.active_low else "pull-down"
+        line = LineSettings(chip=bus.gpio or "", line=pulses.line, active_low=pulses.active_low, bias=bias)
+        start = Scaled(mantissa=pulses.start_wh, exponent=-3)
+        settings = S0Settings(name=meter.name, line=line, constant=Constant(impulses=pulses.impulses), start=start)
+        made.append((settings, PulseCount(state_dir / f"pulses-{meter.name}")))
+    return S0Bus(bus.name, made, clock)
 
 
 def _ask_mbus(bus: BusConfig) -> Asker:

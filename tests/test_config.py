@@ -102,7 +102,7 @@ buses:
   - {name: e, simulator: true}
 """
     line = SerialConfig(device="/dev/serial/by-id/x", baud=19200, parity="even", stop_bits=2)
-    none = {"protocol": "modbus", "serial": None, "host": None, "port": None, "timeout_ms": None}
+    none = {"protocol": "modbus", "gpio": None, "dzg_sign": None, "serial": None, "host": None, "port": None, "timeout_ms": None}
     assert load_text(tmp_path, text).buses == (
         BusConfig(**none | {"name": "a", "kind": "serial", "serial": line, "timeout_ms": 250}),
         BusConfig(**none | {"name": "b", "kind": "tcp", "host": "192.0.2.20", "port": 502}),
@@ -124,7 +124,7 @@ meters:
 """
     model = str(tmp_path / "state/own/workshop.yaml")
     points = ("power_total", "import_total")
-    none = {"bus": "lan", "id": None, "keys": ()}
+    none = {"bus": "lan", "id": None, "keys": (), "pulses": None}
     assert load_text(tmp_path, text).meters == (
         MeterConfig(name="no", model="eastron-sdm630", unit=247, every_ms=125, points=points, conceal=False, **none),
         MeterConfig(name="2", model=model, unit=1, every_ms=10_000, points=("own_point",), conceal=True, **none),

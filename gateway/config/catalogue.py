@@ -33,6 +33,8 @@ class ProtocolInfo:
     id: bool = True
     #: Whether its telegrams may be encrypted.
     keys: bool = False
+    #: Whether its meters are pulse contacts.
+    pulses: bool = False
 
 
 class Catalogue(Protocol):

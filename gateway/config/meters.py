@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gateway.config import kinds
 from gateway.config.catalogue import ModelInfo, ProtocolInfo
 from gateway.config.files import Use
-from gateway.config.model import BusConfig, MeterConfig, SerialConfig
+from gateway.config.model import BusConfig, MeterConfig, PulseConfig, SerialConfig
 from gateway.config.section import Section, one
 from gateway.config.text import Node, clip
 from gateway.config.world import World
@@ -16,11 +16,12 @@ from gateway.registry import suggest
 
 BUS_EXAMPLE = '{name: lan, tcp: "192.0.2.20:502"}'
 METER_EXAMPLE = "{name: main, model: eastron-sdm630, bus: lan, unit: 1}"
-_BUS_KINDS = ("serial", "tcp", "rtu_over_tcp", "simulator")
+_BUS_KINDS = ("serial", "tcp", "rtu_over_tcp", "gpio", "simulator")
 _LINE_KEYS = ("baud", "parity", "stop_bits")
-BUS_KEYS = ("name", *_BUS_KINDS, "protocol", *_LINE_KEYS, "timeout")
-METER_KEYS = ("name", "model", "bus", "unit", "id", "keys", "every", "points", "conceal")
-MODBUS = "modbus"
+PULSE_KEYS = ("line", "impulses", "start", "active")
+BUS_KEYS = ("name", *_BUS_KINDS, "protocol", *_LINE_KEYS, "dzg_sign", "timeout")
+METER_KEYS = ("name", "model", "bus", "unit", "id", "keys", *PULSE_KEYS, "every", "points", "conceal")
+MODBUS, S0, SML = "modbus", "s0", "sml"
 _EVERY_MS = 10_000
 _STABLE = "/dev/serial/by-id/"
 
@@ -46,6 +47,8 @@ def read_bus(node: Node, path: str, world: World) -> BusConfig:
         serial=serial,
         host=host,
         port=port,
+        gpio=_gpio(section, world) if kind == "gpio" else None,
+        dzg_sign=_dzg_sign(section, protocol),
         timeout_ms=section.get("timeout", kinds.TIMEOUT),
     )
 
@@ -62,7 +65,7 @@ def one_of(section: Section, keys: tuple[str, ...], what: str, example: str) -> 
 
 def _protocol(section: Section, kind: str, world: World) -> tuple[str, ProtocolInfo]:
     known = world.catalogue.protocols()
-    protocol = section.either("protocol", kinds.name("sml"), MODBUS)
+    protocol = section.either("protocol", kinds.name("sml"), S0 if kind == "gpio" else MODBUS)
     info = known.get(protocol)
     if info is None:
         section.refuse("protocol", f"unknown protocol {clip(protocol)!r}{suggest(protocol, list(known))}")
@@ -70,6 +73,19 @@ def _protocol(section: Section, kind: str, world: World) -> tuple[str, ProtocolI
     if section.has("protocol") and kind not in info.kinds:
         section.refuse("protocol", f"{protocol} is not spoken on a bus of kind {kind}, but on {', '.join(info.kinds)}")
     return protocol, info
+
+
+def _gpio(section: Section, world: World) -> str:
+    chip = section.either("gpio", kinds.path("/dev/gpiochip0"), "")
+    if section.good("gpio"):
+        world.files.note(section, "gpio", world.files.resolve(section, "gpio", chip), Use.DEVICE)
+    return chip
+
+
+def _dzg_sign(section: Section, protocol: str) -> bool | None:
+    if section.has("dzg_sign") and protocol != SML:
+        section.refuse_key("dzg_sign", "is about SML meters; remove it")
+    return section.get("dzg_sign", kinds.FLAG)
 
 
 def _serial(section: Section, world: World, info: ProtocolInfo) -> SerialConfig:
@@ -129,6 +145,7 @@ def read_meter(node: Node, path: str, world: World, buses: Mapping[str, str]) ->
         unit=unit,
         id=number,
         keys=_keys(section, world) if spoken.keys else (),
+        pulses=_pulses(section, world, bus) if spoken.pulses else None,
         every_ms=every_ms,
         points=points,
         conceal=conceal,
@@ -140,6 +157,8 @@ def _address_on_bus(
 ) -> tuple[int, None] | tuple[None, str | None]:
     """Which of the bus's meters it is."""
     number = section.get("id", kinds.METER_ID) if spoken.id else None
+    if spoken.pulses:
+        return None, None
     if not spoken.unit or (number is not None and not section.has("unit")):
         # Where one takes whoever sends, a second one would take the same.
         message = f"another meter on bus {bus} has this id, or none; give each its own id"
@@ -156,9 +175,25 @@ def _address_on_bus(
 
 def _refuse_foreign(section: Section, protocol: str, spoken: ProtocolInfo) -> None:
     """Keys that say nothing in this protocol."""
-    for key, known in (("model", spoken.model), ("unit", spoken.unit), ("id", spoken.id), ("keys", spoken.keys)):
+    pulses = ((key, spoken.pulses) for key in PULSE_KEYS)
+    known_keys = (("model", spoken.model), ("unit", spoken.unit), ("id", spoken.id), ("keys", spoken.keys))
+    for key, known in (*known_keys, *pulses):
         if section.has(key) and not known:
             section.refuse_key(key, f"means nothing in the protocol {protocol} of its bus; remove it")
+
+
+def _pulses(section: Section, world: World, bus: str) -> PulseConfig:
+    line = section.need("line", kinds.GPIO_LINE)
+    if section.good("bus", "line"):
+        world.unique(
+            section, "line", ("line", bus, line), f"another meter on bus {bus} has line {line}; each has its own"
+        )
+    return PulseConfig(
+        line=line,
+        impulses=section.need("impulses", kinds.IMPULSES),
+        start_wh=section.either("start", kinds.START_WH, 0),
+        active_low=section.either("active", kinds.ACTIVE, "low") == "low",
+    )
 
 
 def _keys(section: Section, world: World) -> tuple[str, ...]:

@@ -122,7 +122,7 @@ class BusConfig:
 
     #: ``name``: letters, digits, ``.``, ``_`` and ``-``; unique among the buses.
     name: str
-    #: Which one of the keys ``serial``, ``tcp``, ``rtu_over_tcp`` and ``simulator`` is given.
+    #: Which one of the keys ``serial``, ``tcp``, ``rtu_over_tcp``, ``gpio`` and ``simulator`` is given.
     kind: str
     #: ``protocol``: what the meters speak; default ``modbus``.
     protocol: str
@@ -131,8 +131,27 @@ class BusConfig:
     #: ``tcp`` or ``rtu_over_tcp``: HOST:PORT; the port may be left out for tcp, and is 502 then.
     host: str | None
     port: int | None
+    #: ``gpio``: the GPIO chip of a bus of pulse contacts, such as /dev/gpiochip0; None for another bus.
+    gpio: str | None
+    #: ``dzg_sign``: for SML meters by DZG: true reads the power as unsigned, false as sent; None (left out) as sent,
+    #: with a remark where it may be wrong.
+    dzg_sign: bool | None
     #: ``timeout``: seconds to wait for a reply beyond the time on the wire, 0.05 to 60; None leaves it to the driver.
     timeout_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PulseConfig:
+    """What a meter with a pulse contact needs besides its bus."""
+
+    #: ``line``: the line's number in the GPIO chip, as gpioinfo(1) counts.
+    line: int
+    #: ``impulses``: how many of them are one kWh, as on the meter's plate.
+    impulses: int
+    #: ``start``: what the meter's display showed in Wh when the count began; default 0.
+    start_wh: int
+    #: ``active``: low where the closed contact pulls the line down, high where it pulls it up; default low.
+    active_low: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +174,8 @@ class MeterConfig:
     #: ``keys``: where the keys of encrypted telegrams are, ``credential:NAME`` or ``file:PATH`` each: the encryption
     #: key in hex, and behind a colon the authentication key, if there is one.
     keys: tuple[str, ...]
+    #: For meters on a ``gpio`` bus only.
+    pulses: PulseConfig | None
     #: ``every``: seconds from one poll to the next, 0.1 to 86400, default 10.
     every_ms: int
     #: ``points``: names of the points to read; None (left out) reads those that the model marks as default.
