@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test setup bench bench-year lab lab-days check clean peers
+.PHONY: run test setup bench bench-year lab lab-days fuzz check clean peers
 
 setup: $(VENV)/.ready
 
@@ -31,6 +31,10 @@ test: setup peers check
 # The long laboratory: 200 kills of a loaded gateway, and more. It writes docs/lab.md.
 lab: setup peers
 	@$(BIN)/python -m tests.lab
+
+# A million damaged telegrams for each decoder, half an hour. It writes docs/fuzz.md.
+fuzz: setup
+	@$(BIN)/python -m tests.fuzz_decoders
 
 # Four hundred days of ten meters on 4 GB, in half an hour. It writes docs/lab-days.md.
 lab-days: setup peers
