@@ -8,7 +8,7 @@ source               the secret is
 ``file:PATH``        in that file, relative to the state directory; nobody but its owner and group may read it
 ===================  ==============================================================================================
 
-The secret is the file's content without one line end, 1 to 256 bytes. It is read each time it is needed, so that a
+The secret is the file's content without one line end, 1 to 8,192 bytes. It is read each time it is needed, so that a
 corrected file counts at once.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from gateway.errors import ConfigError, SignerError
 
-MAX_SECRET = 256
+MAX_SECRET = 8192
 _CREDENTIAL, _FILE = "credential:", "file:"
 
 

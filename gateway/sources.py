@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.catalogue import ProtocolInfo
-from gateway.config.model import BusConfig, MeterConfig
+from gateway.config.model import BusConfig, HttpConfig, MeterConfig
 from gateway.errors import ConfigError
 from gateway.pulses import PulseCount
 from gateway.reading import Bus, Clock, Scaled
@@ -19,9 +19,12 @@ from gateway.show import rfc3339
 if TYPE_CHECKING:
     from drivers.asked import Asker
     from drivers.telegram import BrokenTelegram, Decoder, Telegram, TelegramPoint
+    from drivers.telegram_points import TelegramMeterSettings
     from drivers.transport import Link
 
 MODBUS, S0 = "modbus", "s0"
+#: Sources over HTTP that are asked for one of several things: its id says which.
+_ADDRESSED = ("fronius", "loxone", "gridx", "energy-api-1", "energy-api-2", "energy-api-3")
 #: What meters speak. All but Modbus say themselves what they send, so they need no definition.
 PROTOCOLS: Mapping[str, ProtocolInfo] = {
     MODBUS: ProtocolInfo(kinds=("serial", "tcp", "rtu_over_tcp", "simulator"), model=True, unit=True, id=False),
@@ -29,6 +32,8 @@ PROTOCOLS: Mapping[str, ProtocolInfo] = {
     "dsmr": ProtocolInfo(baud=115200, keys=True),
     "iec62056": ProtocolInfo(kinds=("serial",)),
     "iec62056-push": ProtocolInfo(),
+    **{name: ProtocolInfo(kinds=("http",)) for name in ("eumel-1", "eumel-2", "shelly-1", "shelly-2", "tasmota")},
+    **{name: ProtocolInfo(kinds=("http",), needs_id=True) for name in _ADDRESSED},
     "s0": ProtocolInfo(kinds=("gpio",), id=False, pulses=True),
     "mbus": ProtocolInfo(baud=2400, parity="even", unit=True),
     "dlms": ProtocolInfo(baud=2400, keys=True),
@@ -185,6 +190,8 @@ def open_telegrams(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, 
         )
         for meter in meters
     ]
+    if bus.http is not None:
+        return _open_http(bus, bus.http, settings, clock, state_dir)
     if bus.protocol in _ASKED:
         from drivers.asked import AskedBus
 
@@ -198,6 +205,20 @@ def open_telegrams(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, 
     # Made once now, so that keys that are none are told at the start.
     decoder()
     return StreamBus(bus.name, _link(bus), decoder, settings, clock, timeout_s)
+
+
+def _open_http(
+    bus: BusConfig, http: HttpConfig, settings: Sequence[TelegramMeterSettings], clock: Clock, state_dir: Path
+) -> Bus:
+    from drivers.http.asker import http_bus
+    from drivers.http.port import DEADLINE_S, Auth, HttpPort, HttpSettings
+    from drivers.http.tls import TlsSettings
+
+    auth = Auth(user=http.user, password=http.password, bearer=http.bearer, api_key=http.api_key)
+    deadline_s = DEADLINE_S if bus.timeout_ms is None else bus.timeout_ms / 1000
+    wanted = HttpSettings(url=http.url, tls=TlsSettings(ca=http.ca, pin=http.pin), auth=auth, deadline_s=deadline_s)
+    server = HttpPort(wanted, partial(read_secret, base=state_dir))
+    return http_bus(bus.name, bus.protocol, server, settings, clock)
 
 
 def _open_pulses(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, state_dir: Path) -> Bus:

@@ -102,7 +102,7 @@ buses:
   - {name: e, simulator: true}
 """
     line = SerialConfig(device="/dev/serial/by-id/x", baud=19200, parity="even", stop_bits=2)
-    none = {"protocol": "modbus", "gpio": None, "dzg_sign": None, "serial": None, "host": None, "port": None, "timeout_ms": None}
+    none = {"protocol": "modbus", "http": None, "gpio": None, "dzg_sign": None, "serial": None, "host": None, "port": None, "timeout_ms": None}
     assert load_text(tmp_path, text).buses == (
         BusConfig(**none | {"name": "a", "kind": "serial", "serial": line, "timeout_ms": 250}),
         BusConfig(**none | {"name": "b", "kind": "tcp", "host": "192.0.2.20", "port": 502}),

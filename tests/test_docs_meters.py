@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from drivers.http.protocols import PROTOCOLS as HTTP_PROTOCOLS
 from gateway.app import App
 from gateway.config.loading import load
 from gateway.sources import DECODERS, MODBUS, PROTOCOLS
@@ -14,13 +15,14 @@ PAGE = (ROOT / "docs" / "meters.md").read_text()
 
 
 def test_the_table_has_every_protocol_with_its_buses_and_its_line() -> None:
-    rows = {cells[1].strip(" `"): cells for line in PAGE.splitlines() if len(cells := line.split("|")) == 7}
+    lines = [cells for line in PAGE.splitlines() if len(cells := line.split("|")) == 7]
+    rows = {name.strip(" `"): cells for cells in lines for name in cells[1].split(",")}
     told = {name: cells for name, cells in rows.items() if name in PROTOCOLS}
     assert set(told) == set(PROTOCOLS) - {MODBUS}
     for name, cells in told.items():
         info = PROTOCOLS[name]
         assert tuple(part.strip() for part in cells[3].split(",")) == info.kinds
-        if info.pulses:
+        if info.kinds in (("gpio",), ("http",)):
             continue
         baud = 300 if name == "iec62056" else info.baud
         assert str(baud) in cells[5]
@@ -30,8 +32,15 @@ def test_the_table_has_every_protocol_with_its_buses_and_its_line() -> None:
 
 
 def test_the_config_of_the_page_is_one(tmp_path: Path) -> None:
-    block, pulses = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    block, pulses, http = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     file = tmp_path / "config.yaml"
+    file.write_text(f"origin: a.example/x\n{http}")
+    config = load(file, App(), credentials=str(tmp_path))
+    assert [bus.protocol for bus in config.buses] == ["eumel-2", "fronius"]
+    assert set(HTTP_PROTOCOLS) == {name for name, info in PROTOCOLS.items() if info.kinds == ("http",)}
+    assert {name for name, one in HTTP_PROTOCOLS.items() if one.is_addressed} == {
+        name for name, info in PROTOCOLS.items() if info.needs_id
+    }
     file.write_text(f"origin: a.example/x\n{pulses}")
     [meter] = load(file, App()).meters
     assert meter.pulses is not None

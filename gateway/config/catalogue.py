@@ -31,6 +31,8 @@ class ProtocolInfo:
     model: bool = False
     unit: bool = False
     id: bool = True
+    #: Whether a meter must have an id: it is asked by it.
+    needs_id: bool = False
     #: Whether its telegrams may be encrypted.
     keys: bool = False
     #: Whether its meters are pulse contacts.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gateway.config import kinds
 from gateway.config.files import Use
-from gateway.config.meters import one_of
 from gateway.config.model import ChannelConfig, MqttUrl, TlsConfig
+from gateway.config.parts import is_loopback, one_of, read_file
 from gateway.config.section import Section
 from gateway.config.text import Node
 from gateway.config.world import World
@@ -100,21 +100,6 @@ def _password_file(section: Section, url: MqttUrl, world: World) -> Path | None:
         advice = "the password travels unencrypted over mqtt://; use mqtts://"
         world.problems.warn(node, section.place("password_file"), advice)
     return file
-
-
-def read_file(section: Section, key: str, example: str, use: Use, world: World) -> Path | None:
-    """The file that *key* names, absolute; None where it was left out, or is no path."""
-    path = section.get(key, kinds.path(example))
-    if path is None:
-        return None
-    file = world.files.resolve(section, key, path)
-    world.files.note(section, key, file, use)
-    return file
-
-
-def is_loopback(host: str) -> bool:
-    """Whether *host* is this machine."""
-    return host.lower() in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _directory(section: Section, world: World) -> Path:

@@ -171,7 +171,7 @@ def _http_url(value: str) -> str | None:
     host, slash, path_part = rest.partition("/")
     if "@" in host:
         # First of all, and without a quotation, as above.
-        raise Refused("a user or password has no place in a witness's URL; remove all up to the @")
+        raise Refused("a user or password has no place in this URL; remove all up to the @")
     if scheme not in {"http", "https"} or not mark or not _HTTP_PATH.fullmatch(slash + path_part):
         return None
     return value if _address(host, 443) is not None else None
@@ -245,6 +245,12 @@ def _key_path(rest: str) -> str:
     return _path(rest)
 
 
+SHA256 = text(
+    "a SHA-256 of 64 hex digits",
+    "0" * 64,
+    lambda value: value.lower() if re.fullmatch("[0-9A-Fa-f]{64}", value) else None,
+    "",
+)
 METER_ID = text(
     "the meter's own number, 1 to 64 printable characters",
     "1EMH0012345678",

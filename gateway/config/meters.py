@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from gateway.config import kinds
 from gateway.config.catalogue import ModelInfo, ProtocolInfo
 from gateway.config.files import Use
+from gateway.config.http import HTTP_KEYS, read_http
 from gateway.config.model import BusConfig, MeterConfig, PulseConfig, SerialConfig
+from gateway.config.parts import one_of
 from gateway.config.section import Section, one
 from gateway.config.text import Node, clip
 from gateway.config.world import World
@@ -16,10 +18,10 @@ from gateway.registry import suggest
 
 BUS_EXAMPLE = '{name: lan, tcp: "192.0.2.20:502"}'
 METER_EXAMPLE = "{name: main, model: eastron-sdm630, bus: lan, unit: 1}"
-_BUS_KINDS = ("serial", "tcp", "rtu_over_tcp", "gpio", "simulator")
+_BUS_KINDS = ("serial", "tcp", "rtu_over_tcp", "http", "gpio", "simulator")
 _LINE_KEYS = ("baud", "parity", "stop_bits")
 PULSE_KEYS = ("line", "impulses", "start", "active")
-BUS_KEYS = ("name", *_BUS_KINDS, "protocol", *_LINE_KEYS, "dzg_sign", "timeout")
+BUS_KEYS = ("name", *_BUS_KINDS, "protocol", *_LINE_KEYS, *HTTP_KEYS, "dzg_sign", "timeout")
 METER_KEYS = ("name", "model", "bus", "unit", "id", "keys", *PULSE_KEYS, "every", "points", "conceal")
 MODBUS, S0, SML = "modbus", "s0", "sml"
 _EVERY_MS = 10_000
@@ -37,6 +39,9 @@ def read_bus(node: Node, path: str, world: World) -> BusConfig:
     if kind != "serial":
         for key in filter(section.has, _LINE_KEYS):
             section.refuse_key(key, "belongs to a serial bus; remove it, or give serial: DEVICE")
+    if kind != "http":
+        for key in filter(section.has, HTTP_KEYS):
+            section.refuse_key(key, "belongs to an http bus; remove it")
     if section.has("simulator"):
         section.need("simulator", kinds.SIMULATOR)
     host, port = _address(section, kind, protocol, world)
@@ -47,30 +52,26 @@ def read_bus(node: Node, path: str, world: World) -> BusConfig:
         serial=serial,
         host=host,
         port=port,
+        http=read_http(section, world) if kind == "http" else None,
         gpio=_gpio(section, world) if kind == "gpio" else None,
         dzg_sign=_dzg_sign(section, protocol),
         timeout_ms=section.get("timeout", kinds.TIMEOUT),
     )
 
 
-def one_of(section: Section, keys: tuple[str, ...], what: str, example: str) -> str:
-    """The only one of *keys* that is given; anything else is a problem."""
-    given = [key for key in keys if section.has(key)]
-    if not given:
-        section.refuse_whole(f"says not {what}: give one of {', '.join(keys)}, such as {example}")
-    for key in given[1:]:
-        section.refuse_key(key, f"given besides {given[0]}; give only one of {', '.join(keys)}")
-    return given[0] if given else keys[0]
-
-
 def _protocol(section: Section, kind: str, world: World) -> tuple[str, ProtocolInfo]:
     known = world.catalogue.protocols()
-    protocol = section.either("protocol", kinds.name("sml"), S0 if kind == "gpio" else MODBUS)
+    if kind == "http":
+        protocol = section.need("protocol", kinds.name("fronius"))
+        if not section.good("protocol"):
+            return protocol, ProtocolInfo()
+    else:
+        protocol = section.either("protocol", kinds.name("sml"), S0 if kind == "gpio" else MODBUS)
     info = known.get(protocol)
     if info is None:
         section.refuse("protocol", f"unknown protocol {clip(protocol)!r}{suggest(protocol, list(known))}")
         return protocol, known[MODBUS]
-    if section.has("protocol") and kind not in info.kinds:
+    if section.good("protocol") and kind not in info.kinds:
         section.refuse("protocol", f"{protocol} is not spoken on a bus of kind {kind}, but on {', '.join(info.kinds)}")
     return protocol, info
 
@@ -156,7 +157,10 @@ def _address_on_bus(
     section: Section, world: World, bus: str, spoken: ProtocolInfo
 ) -> tuple[int, None] | tuple[None, str | None]:
     """Which of the bus's meters it is."""
-    number = section.get("id", kinds.METER_ID) if spoken.id else None
+    if spoken.needs_id:
+        number: str | None = section.need("id", kinds.METER_ID)
+    else:
+        number = section.get("id", kinds.METER_ID) if spoken.id else None
     if spoken.pulses:
         return None, None
     if not spoken.unit or (number is not None and not section.has("unit")):

@@ -117,12 +117,31 @@ class SerialConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpConfig:
+    """Where the meters of an ``http`` bus answer, and how the gateway shows who it is."""
+
+    #: ``http``: ``https://HOST[:PORT][/PREFIX]``; ``http://`` for a device that has no TLS.
+    url: str
+    #: ``user`` and ``password_file``, or ``bearer_file``, or ``api_key_file``: a name, and sources of secrets; empty
+    #: where they are not given.
+    user: str
+    password: str
+    bearer: str
+    api_key: str
+    #: ``ca``: PEM file of the authorities to trust; None (left out) trusts the system's.
+    ca: Path | None
+    #: ``pin``: the SHA-256 of the device's certificate, 64 hex digits; empty (left out) for none. Without *ca* it
+    #: stands in for chain, name and dates, which self-signed devices seldom have right.
+    pin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BusConfig:
     """One of ``buses``: a wire or a connection with meters on it."""
 
     #: ``name``: letters, digits, ``.``, ``_`` and ``-``; unique among the buses.
     name: str
-    #: Which one of the keys ``serial``, ``tcp``, ``rtu_over_tcp``, ``gpio`` and ``simulator`` is given.
+    #: Which one of the keys ``serial``, ``tcp``, ``rtu_over_tcp``, ``http``, ``gpio`` and ``simulator`` is given.
     kind: str
     #: ``protocol``: what the meters speak; default ``modbus``.
     protocol: str
@@ -131,6 +150,8 @@ class BusConfig:
     #: ``tcp`` or ``rtu_over_tcp``: HOST:PORT; the port may be left out for tcp, and is 502 then.
     host: str | None
     port: int | None
+    #: Given for an ``http`` bus only.
+    http: HttpConfig | None
     #: ``gpio``: the GPIO chip of a bus of pulse contacts, such as /dev/gpiochip0; None for another bus.
     gpio: str | None
     #: ``dzg_sign``: for SML meters by DZG: true reads the power as unsigned, false as sent; None (left out) as sent,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from gateway.config import kinds
-from gateway.config.channels import is_loopback, read_file
 from gateway.config.files import Use
 from gateway.config.model import WitnessConfig
+from gateway.config.parts import is_loopback, read_file
 from gateway.config.section import Section
 from gateway.config.text import Node
 from gateway.config.world import World
