@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from gateway.crosscheck import CrossCheck
 from gateway.errors import LogUnavailable, MeterProtocolError, MeterUnavailable
 from gateway.log.entry import INFORMATION, WARNING, Kind, definition_body, reading_body
+from gateway.meter_numbers import MeterNumbers
 from gateway.plausibility import CounterCheck
 from gateway.reading import Clock, Meter, MeterDescription, Moment, Reading, Scaled
 from gateway.task import Progress
@@ -73,7 +74,8 @@ class Poller:
         self._cross = CrossCheck()
         self._definition_seq: int | None = None
         self._defined: MeterDescription | None = None
-        self._meter_id = ""
+        #: Which number each meter told, also in earlier runs.
+        self.numbers = MeterNumbers()
         self._remarks: set[str] = set()
         self._outage: _Outage | None = None
         #: The newest reading, for people who watch.
@@ -157,15 +159,25 @@ class Poller:
         for remark in reading.remarks:
             if remark not in self._remarks and len(self._remarks) < _REMARKS_MAX:
                 self._remarks.add(remark)
-                self._writer.event("meter-remark", WARNING, self.health.name, remark)
+                # A remark may quote what was sent, which of a concealed meter must not reach the log.
+                text = "its telegrams are odd; decode shows how" if self.conceal else remark
+                self._writer.event("meter-remark", WARNING, self.health.name, text)
 
     def _notice_exchange(self, reading: Reading) -> None:
         """Another number is another meter: its counters have nothing to do with those before."""
-        before, self._meter_id = self._meter_id, reading.meter_id or self._meter_id
-        if before and before != self._meter_id:
+        number = reading.meter_id
+        before = self.numbers.told(self.health.name, number) if number else None
+        if before is None:
+            return
+        # A number leads to a household, so that of a concealed meter stays out of the log.
+        if before:
             self._check = CounterCheck()
-            text = f"the meter {before} was followed by the meter {self._meter_id}"
+            text = "the meter was followed by another one"
+            if not self.conceal:
+                text = f"the meter {before} was followed by the meter {number}"
             self._writer.event("meter-exchanged", WARNING, self.health.name, text)
+        elif not self.conceal:
+            self._writer.event("meter-number", INFORMATION, self.health.name, f"this is the meter {number}")
 
     def _fail(self, reason: str) -> None:
         self._miss(self._clock(), 1, reason)

@@ -27,6 +27,7 @@ from gateway.keydesk import KeyDesk
 from gateway.lock import take_lock
 from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind, decode
 from gateway.log.log import Log, shut_down
+from gateway.meter_numbers import MeterNumbers
 from gateway.opening import log_directory, open_key, open_logbook, require_same_log
 from gateway.outbox import Outbox
 from gateway.pace import policy_of
@@ -170,6 +171,7 @@ class Gateway:
         known = self._last_values()
         periods = {meter.name: meter.every_ms for meter in config.meters}
         concealed = {meter.name for meter in config.meters if meter.conceal}
+        numbers = MeterNumbers(self._state)
         self._buses = buses
         self._outboxes = [
             Outbox(self._logbook, sink, self._state, will=self._status("offline"), retained=self._retained(config))
@@ -181,7 +183,7 @@ class Gateway:
         for meter in (meter for bus in buses for meter in bus.meters):
             name = meter.description.name
             poller = Poller(meter, periods[name], self._writer, self._clock, self._meter_changed, known.get(name))
-            poller.conceal = name in concealed
+            poller.conceal, poller.numbers = name in concealed, numbers
             self.pollers.append(poller)
             limit_s = POLL_LIMIT_S + periods[name] / 1000
             self._supervisor.start(f"meter {name}", poller.run, limit_s=limit_s)

@@ -119,9 +119,9 @@ async def test_a_restart_and_a_clock_set_back_lower_no_counter(wall: Wall) -> No
         ("010400010002", "018402"),  # starts within a value
         ("010400000003", "018402"),  # ends within a value
         ("010401660002", "018402"),  # beyond the last register
-        ("010300000002", "018302"),  # holding registers: there are none
-        ("010600000001", "018601"),  # a write
-        ("011000000001020000", "019001"),  # a write of several
+        ("010300000002", "018302"),  # holding registers: there are none but the serial number
+        ("0106fc000001", "018601"),  # a write
+        ("0110fc000001020000", "019001"),  # a write of several
         ("010100000001", "018101"),  # coils
         ("090400000002", "09840b"),  # a unit that is not there
     ],

@@ -172,6 +172,19 @@ class SunSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SerialNumber:
+    """Where a meter tells its own number: a whole number, most significant register first, or text."""
+
+    #: 3 or 4.
+    fc: int
+    #: Wire address of the first register.
+    address: int
+    words: int
+    #: ASCII, ended by a zero byte where it is shorter.
+    text: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Serial:
     """The line settings a meter of the family leaves the factory with; data bits are always 8."""
 
@@ -207,6 +220,8 @@ class Definition:
     refresh_ms: int
     serial: Serial | None
     sunspec: SunSpec | None
+    #: None where it is not known, and for SunSpec, whose common model has it.
+    serial_number: SerialNumber | None = None
     identify: tuple[Probe, ...]
     vectors: tuple[Vector, ...]
     #: What an installer should know, in words.

@@ -8,6 +8,7 @@ out of range are refused, each with its place in the file. ``docs/adding-a-meter
   ``cross-checked`` or ``hardware``: the weakest kind of source any point rests on), ``notes`` (for the installer).
 - ``sources``: list of ``{title, where, trust, url}``, at least one, and one of the trust that the definition claims.
 - ``serial``: ``{baud, parity, stop_bits}``, as the meter leaves the factory; data bits are always 8.
+- ``serial_number``: ``{address, function, words, text}``: where the meter tells its own number; not with ``sunspec``.
 - ``sunspec``: ``{model, length}``: addresses count from the model's ID register (ID is 0, L is 1).
 - ``requests``: ``max_registers`` (1 to 125, the protocol's own limit), ``max_gap``, ``barriers`` (addresses that no
   request may cross), ``align_even``, ``turnaround_ms``, ``refresh_ms``.
@@ -113,6 +114,7 @@ def _definition(top: y.Table, digest: bytes, vectors_hold: bool) -> d.Definition
         refresh_ms=requests.maybe("refresh_ms", y.integer(0, 3_600_000), 0),
         serial=_serial(top),
         sunspec=_sunspec(top),
+        serial_number=_serial_number(top),
         identify=tuple(probe for row in top.tables("identify") if (probe := _probe(row, points))),
         vectors=tuple(found for row in top.tables("vectors") if (found := _vector(row, points, vectors_hold))),
         notes=top.maybe("notes", y.text, ""),
@@ -153,6 +155,22 @@ def _sunspec(top: y.Table) -> d.SunSpec | None:
         return None
     made = d.SunSpec(
         model=table.take("model", y.integer(1, 0xFFFE)) or 0, length=table.take("length", y.integer(1, 0xFFFE)) or 0
+    )
+    table.close()
+    return made
+
+
+def _serial_number(top: y.Table) -> d.SerialNumber | None:
+    table = top.table("serial_number")
+    if table is None:
+        return None
+    if top.has("sunspec"):
+        top.wrong("serial_number", "is in the common model of a SunSpec device; leave it out")
+    made = d.SerialNumber(
+        fc=table.take("function", y.integer(3, 4)) or 0,
+        address=table.take("address", _ADDRESS) or 0,
+        words=table.take("words", y.integer(1, 32)) or 0,
+        text=table.maybe("text", y.flag, default=False),
     )
     table.close()
     return made

@@ -28,6 +28,7 @@ def describe(definition: Definition) -> dict[str, Any]:
         "sources": [asdict(source) for source in definition.sources],
         "notes": definition.notes,
         "serial": asdict(definition.serial) if definition.serial else None,
+        "serial_number": asdict(definition.serial_number) if definition.serial_number else None,
         "sunspec": {"model": model, "length": definition.sunspec.length} if definition.sunspec else None,
         "requests": {key: getattr(definition, key) for key in _REQUESTS},
         "identify": [_probe(probe) for probe in definition.identify],

@@ -16,6 +16,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from drivers.modbus import codec, sunspec
 from drivers.modbus.definition import Definition, PointDef
@@ -23,6 +24,7 @@ from drivers.modbus.frame import BadReply, Request
 from drivers.modbus.health import Health, Patience
 from drivers.modbus.learned import REFUSALS, Learned
 from drivers.modbus.plan import Block, Limits, Span
+from drivers.modbus.serial_number import MeterNumber
 from drivers.modbus.transaction import Line, NoReply, ask
 from drivers.modbus.turns import Turn, Turns
 from drivers.transport import LinkLost
@@ -97,6 +99,7 @@ class ModbusMeter:
         self._unanswered: tuple[int, int] | None = None
         self._points: tuple[PointDef, ...] = ()
         self._learned: Learned | None = None
+        self._number = MeterNumber(settings.definition)
         self._description = _describe(settings, port.name)
 
     @property
@@ -130,6 +133,7 @@ class ModbusMeter:
                 self._health.silent(started, _now())
                 if self._health.offline:
                     self._learned = None  # what comes back may be another device
+                    self._number.forget()
                 raise MeterUnavailable(f"{self._settings.name}: {error}") from error
             except (MeterUnavailable, MeterProtocolError) as error:
                 raise _named(self._settings.name, error) from error
@@ -159,6 +163,8 @@ class ModbusMeter:
                 if isinstance(error, NoReply):
                     learned.silent(block, _now())
                 break
+        if not any(status is Status.TIMEOUT for status in poll.found.values()):
+            await self._number.refresh(partial(self._read, turn), _now())
         return poll
 
     def _ordered(self, blocks: Sequence[Block]) -> list[Block]:
@@ -213,23 +219,23 @@ class ModbusMeter:
     async def _learn(self, turn: Turn) -> Learned:
         """Finds a SunSpec model's address once; everything else knows its own."""
         definition = self._settings.definition
-
-        async def read(fc: int, address: int, count: int) -> bytes:
-            return await self._ask(Span(fc, address, count), turn)
-
         if definition.sunspec is not None:
-            definition = definition.resolve(await sunspec.find_model(read, definition.sunspec))
+            base = await sunspec.find_model(partial(self._read, turn), definition.sunspec)
+            definition = definition.resolve(base)
         self._points = tuple(definition.point(point.name) for point in self._settings.chosen)
         spans = [span for point in self._points for span in _spans(point)]
         self._learned = Learned(spans, _limits(definition, self._port.max_gap))
         return self._learned
+
+    async def _read(self, turn: Turn, fc: int, address: int, count: int) -> bytes:
+        return await self._ask(Span(fc, address, count), turn)
 
     def _reading(self, poll: _Poll) -> Reading:
         """Raises the first failure when no reply was usable."""
         points = tuple(_decode(point, poll.found) for point in self._points)
         if poll.moment is None or not any(isinstance(found, bytes) for found in poll.found.values()):
             raise poll.failure or self._all_refused()
-        return Reading(moment=poll.moment, points=points)
+        return Reading(moment=poll.moment, points=points, meter_id=self._number.text)
 
     def _all_refused(self) -> MeterProtocolError:
         return MeterProtocolError(

@@ -38,7 +38,9 @@ class Simulator:
         wrong = [unit for unit in units if not 1 <= unit <= UNIT_MAX]
         if wrong:
             raise ConfigError(f"unit id {wrong[0]} cannot be simulated; choose one from 1 to {UNIT_MAX}")
-        self._meters = {unit: VirtualMeter(definition, _house(unit, definition)) for unit, definition in units.items()}
+        self._meters = {
+            unit: VirtualMeter(definition, _house(unit, definition), unit) for unit, definition in units.items()
+        }
         self._wall_ms = wall_ms
         self._latest_ms = 0
         self._server: ModbusTcpServer | ModbusSerialServer | None = None

@@ -20,6 +20,8 @@ from gateway.errors import MeterProtocolError, MeterRefused
 MARKER = b"SunS"
 END = 0xFFFF
 FUNCTION = 3
+#: The common model; its last register, a pad, may be missing.
+COMMON, COMMON_LENGTH_MIN = 1, 65
 #: The longest chain that is followed; devices have about ten models.
 MAX_MODELS = 64
 
@@ -67,6 +69,11 @@ async def find_model(read: ReadRegisters, wanted: SunSpec) -> int:
         f"SunSpec model {wanted.model} is not in the device (models: {', '.join(map(str, seen)) or 'none'}); "
         "configure the definition of a model it has"
     )
+
+
+def common(like: SunSpec) -> SunSpec:
+    """The common model, which says what the device is, looked for where *like* is."""
+    return SunSpec(model=COMMON, length=COMMON_LENGTH_MIN, bases=like.bases)
 
 
 async def _find_marker(read: ReadRegisters, bases: tuple[int, ...]) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 
 from drivers.house import House, Snapshot, reactive_mvar
 from drivers.modbus.codec import encode
-from drivers.modbus.definition import Definition, PointDef
+from drivers.modbus.definition import Definition, PointDef, SerialNumber
 from gateway.reading import Scaled
 
 #: Modbus exception codes (Modbus Application Protocol V1.1b3, section 7).
@@ -29,14 +29,14 @@ _SCALES = {"V": -1, "A": -2, "Hz": -2, "%": -1}
 
 
 class VirtualMeter:
-    """One unit id of the simulator. Everything but the time is fixed."""
+    """One unit id of the simulator. Everything but the time is fixed, its serial number too."""
 
-    def __init__(self, definition: Definition, house: House) -> None:
+    def __init__(self, definition: Definition, house: House, number: int = 1) -> None:
         self._house = house
         if definition.sunspec is not None:
             definition = definition.resolve(SUNSPEC_BASE + 4 + COMMON_LENGTH)
         self._definition = definition
-        self._fixed = _fixed(definition)
+        self._fixed = _fixed(definition, number)
         #: The addresses that exist, for each function.
         self.spans: Mapping[int, range] = _spans(definition, self._fixed)
 
@@ -130,7 +130,7 @@ def _place(words: list[int], at: int, content: bytes) -> None:
             words[place] = int.from_bytes(content[index : index + 2], "big")
 
 
-def _fixed(definition: Definition) -> dict[tuple[int, int], int]:
+def _fixed(definition: Definition, number: int) -> dict[tuple[int, int], int]:
     """Registers that never change: what identifies the model, scale factors, and the SunSpec frame."""
     found: dict[tuple[int, int], int] = {}
     for probe in definition.identify:
@@ -139,20 +139,30 @@ def _fixed(definition: Definition) -> dict[tuple[int, int], int]:
             words = [0] * probe.point.words
             _place(words, 0, content)
             found |= {(probe.point.fc, probe.point.address + index): word for index, word in enumerate(words)}
+    if definition.serial_number is not None:
+        found |= _number(definition.serial_number, number)
     for point in definition.points:
         if point.scale_register is not None:
             found[point.fc, point.scale_register] = _SCALES.get(point.unit, 0) % 0x10000
     if definition.sunspec is not None:
-        found |= {(3, SUNSPEC_BASE + index): word for index, word in enumerate(_frame(definition))}
+        found |= {(3, SUNSPEC_BASE + index): word for index, word in enumerate(_frame(definition, number))}
         end = SUNSPEC_BASE + 6 + COMMON_LENGTH + definition.sunspec.length
         found |= {(3, end): 0xFFFF, (3, end + 1): 0}
     return found
 
 
-def _frame(definition: Definition) -> list[int]:
+def _number(place: SerialNumber, number: int) -> dict[tuple[int, int], int]:
+    size = 2 * place.words
+    content = str(number).encode()[:size].ljust(size, b"\0") if place.text else number.to_bytes(size, "big")
+    words = [0] * place.words
+    _place(words, 0, content)
+    return {(place.fc, place.address + index): word for index, word in enumerate(words)}
+
+
+def _frame(definition: Definition, number: int) -> list[int]:
     """``SunS``, the common model, and ID and L of the model itself."""
     assert definition.sunspec is not None
-    texts = ((definition.manufacturer, 32), ("simulated", 32), ("", 16), ("1", 16), (definition.id, 32))
+    texts = ((definition.manufacturer, 32), ("simulated", 32), ("", 16), ("1", 16), (f"{definition.id}-{number}", 32))
     common = b"".join(text.encode()[:size].ljust(size, b"\0") for text, size in texts)
     content = b"SunS\x00\x01" + COMMON_LENGTH.to_bytes(2, "big") + common + b"\x00\x01\x80\x00"
     words = [int.from_bytes(content[index : index + 2], "big") for index in range(0, len(content), 2)]
