@@ -27,9 +27,9 @@ RESULT = ROOT / "docs" / "fuzz.md"
 _HEAD = (
     "# Damaged telegrams, by the million",
     "",
-    f"Written by `make fuzz` on {datetime.now(UTC):%Y-%m-%d}, seed {SEED}. Each decoder is fed telegrams with one to",
-    "four changes (bits, bytes, pieces lost, doubled or foreign), seven of ten with their checksums made right again, so",
-    "that the damage is looked at. None may raise, keep memory, or be unable to read the next good telegram.",
+    f"Written by `make fuzz` on {datetime.now(UTC):%Y-%m-%d}, seed {SEED}. Each decoder is fed telegrams with",
+    "one to four changes (bits, bytes, pieces lost, doubled or foreign), seven of ten with their checksums made right",
+    "again, so that the damage is looked at. None may raise, keep memory, or be unable to read the next good telegram.",
     "",
     "| decoder | result |",
     "| --- | --- |",
@@ -110,6 +110,19 @@ def _dlms_ciphered() -> Target:
     return Target(make=lambda: DlmsDecoder(dlms.KEY_TEXT), seeds=seeds, repair=dlms.repaired)
 
 
+def _modbus_rtu() -> Target:
+    from drivers.modbus.frame import rtu_frame
+    from drivers.modbus.sniff import RtuSniffer
+
+    exchanges = (
+        ("0400480002", "0404462a7521"),
+        ("0300000003", "0306000100020003"),
+        ("03fc000002", "8302"),
+    )
+    seeds = [b"".join(rtu_frame(1, bytes.fromhex(half)) for half in exchange) for exchange in exchanges]
+    return Target(make=RtuSniffer, seeds=seeds, repair=lambda data: rtu_frame(data[0], data[1:-2]) if data else data)
+
+
 #: A protocol's name → what to fuzz.
 TARGETS: dict[str, Callable[[], Target]] = {
     "sml": _sml,
@@ -119,6 +132,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "mbus": _mbus,
     "dlms": _dlms,
     "dlms-ciphered": _dlms_ciphered,
+    "modbus-rtu": _modbus_rtu,
 }
 
 
