@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 KINDS = ["genesis", "definition", "reading", "event", "boot", "clock-step", "config", "key", "gap", "recovery"]
-KINDS += ["beacon", "manifest", "concealed", "attestation"]
+KINDS += ["beacon", "manifest", "concealed", "attestation", "imported"]
 READING, CONCEALED = 2, 12
 STATUS = {0: "good", 1: "suspect, it fell", 2: "suspect, it jumped", 3: "suspect, the meter says another value, too"}
 STATUS |= {16: "invalid", 17: "no answer in time", 18: "refused", 19: "garbled", 20: "unsupported", 21: "offline"}

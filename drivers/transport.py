@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -37,6 +38,10 @@ _PARITY = {"none": "N", "even": "E", "odd": "O"}
 
 class LinkLost(MeterUnavailable):
     """The port or connection is gone or cannot be opened now."""
+
+
+class LineRefused(LinkLost):
+    """The port is there, and cannot be set to the rate or parity that is wanted."""
 
 
 class Link(Protocol):
@@ -169,8 +174,11 @@ class SerialLink(_Descriptor):
                 exclusive=True,
             )
         except ValueError as error:
-            raise LinkLost(f"{wanted.device}: {wanted.baud} baud cannot be set; choose another rate") from error
+            raise LineRefused(f"{wanted.device}: {wanted.baud} baud cannot be set; choose another rate") from error
         except (serial.SerialException, OSError, termios.error) as error:
+            if error.args and error.args[0] == errno.EINVAL:
+                text = f"{wanted.device}: {wanted.baud} baud with parity {wanted.parity} cannot be set"
+                raise LineRefused(f"{text}; choose another rate or parity") from error
             raise LinkLost(_open_failure(wanted.device, error)) from error
         fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
         termios.tcflush(port.fileno(), termios.TCIOFLUSH)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,14 @@ from gateway.apart import apart
 from gateway.clock import SystemClock
 from gateway.config.catalogue import ModelInfo, ProtocolInfo
 from gateway.config.loading import load_source
-from gateway.config.model import BusConfig, ChannelConfig, Config, MeterConfig
+from gateway.config.model import BusConfig, ChannelConfig, Config
 from gateway.config.source import Source, read_source
 from gateway.errors import ConfigError
+from gateway.lines import Lines, bus_settings
 from gateway.outbox import LogReader
 from gateway.reading import Bus, Clock
 from gateway.registry import Registry
+from gateway.sharing import SharedBus
 from gateway.sink import Sink
 from gateway.sources import MODBUS, PROTOCOLS, Decoders, open_telegrams
 from gateway.stores import KeyStores
@@ -25,10 +27,11 @@ from gateway.version import SOFTWARE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drivers.modbus.bus import BusSettings
     from drivers.modbus.definition import Definition
     from drivers.modbus.meter import MeterSettings
     from drivers.modbus.simulator import Simulator
+    from gateway.config.upstream import UpstreamConfig
+    from gateway.upstream.settings import OpenFeed, UpstreamSettings
 
 
 class _Models(Mapping[str, ModelInfo]):
@@ -48,7 +51,7 @@ class _Models(Mapping[str, ModelInfo]):
         return sum(1 for _ in self)
 
 
-class App(KeyStores, Decoders):
+class App(KeyStores, Decoders, Lines):
     """Everything that a command needs of the outside, made on demand; also the catalogue that a config is read with."""
 
     software = SOFTWARE
@@ -93,46 +96,26 @@ class App(KeyStores, Decoders):
             if wanted and bus.protocol != MODBUS:
                 buses.append(open_telegrams(bus, wanted, self.clock, config.state_dir))
             elif wanted:
-                meters = [self._meter_settings(meter) for meter in wanted]
+                meters = [self.meter_settings(meter) for meter in wanted]
                 buses.append(await BUSES.get(bus.kind)(bus, meters, self.clock))
         return buses
 
-    def _meter_settings(self, meter: MeterConfig) -> MeterSettings:
-        from drivers.modbus.meter import MeterSettings
+    def shared(self, config: Config, buses: Sequence[Bus]) -> Sequence[SharedBus]:
+        """What serves the buses that others may read through this gateway. Raises ConfigError."""
+        settings = {bus.name: bus.proxy for bus in config.buses}
+        return [
+            self.share(bus, proxy.host, proxy.port, proxy.units)
+            for bus in buses
+            if (proxy := settings[bus.name]) is not None
+        ]
 
-        definition = self._definitions[meter.model]
-        assert meter.unit is not None, "a Modbus meter has one"
-        return MeterSettings(name=meter.name, definition=definition, unit=meter.unit, points=meter.points or ())
+    def upstreams(self, config: Config) -> Sequence[UpstreamSettings]:
+        """What each upstream is; nothing is connected yet. Raises ConfigError."""
+        return [_upstream(upstream) for upstream in config.upstreams]
 
     def sinks(self, config: Config, log: LogReader) -> Sequence[Sink]:
         """One sink for each channel; nothing is connected yet."""
         return [SINKS.get(channel.kind)(channel, log) for channel in config.channels]
-
-    async def scan(
-        self,
-        tcp: tuple[str, int] | None,
-        line: tuple[str, int, str, int] | None,
-        timeout_ms: int | None,
-        units: Sequence[int],
-    ) -> AsyncIterator[tuple[int, str, tuple[str, ...]]]:
-        """(unit, state, models) of each unit id, in order. Raises MeterUnavailable when the port is away."""
-        from drivers.modbus.bus import BusSettings, open_bus
-        from drivers.modbus.definition import list_definitions, load_definition
-        from drivers.modbus.scan import scan
-        from drivers.transport import SerialSettings
-
-        serial = None
-        if line is not None:
-            serial = SerialSettings(device=line[0], baud=line[1], parity=line[2], stop_bits=line[3])
-        host, port = tcp or ("", 0)
-        kind = "tcp" if serial is None else "serial"
-        settings = BusSettings(name="scan", kind=kind, serial=serial, host=host, port=port, timeout_ms=timeout_ms)
-        bus = open_bus(settings, (), self.clock)
-        try:
-            async for found in scan(bus, units, [load_definition(name) for name in list_definitions()]):
-                yield found.unit, found.state, found.models
-        finally:
-            await bus.close()
 
     def model_names(self) -> Sequence[str]:
         """The shipped meter definitions, sorted."""
@@ -172,27 +155,10 @@ def _model_info(name: str | Path) -> ModelInfo:
     )
 
 
-def _bus_settings(bus: BusConfig) -> BusSettings:
-    from drivers.modbus.bus import BusSettings
-    from drivers.transport import SerialSettings
-
-    line, serial = bus.serial, None
-    if line is not None:
-        serial = SerialSettings(device=line.device, baud=line.baud, parity=line.parity, stop_bits=line.stop_bits)
-    return BusSettings(
-        name=bus.name,
-        kind=bus.kind,
-        serial=serial,
-        host=bus.host or "",
-        port=bus.port or 0,
-        timeout_ms=bus.timeout_ms,
-    )
-
-
 async def _modbus(bus: BusConfig, meters: Sequence[MeterSettings], clock: Clock) -> Bus:
     from drivers.modbus.bus import open_bus
 
-    return open_bus(_bus_settings(bus), meters, clock)
+    return open_bus(bus_settings(bus), meters, clock)
 
 
 async def _simulated(bus: BusConfig, meters: Sequence[MeterSettings], clock: Clock) -> Bus:
@@ -234,6 +200,40 @@ def _directory(channel: ChannelConfig, _log: LogReader) -> Sink:
     if channel.directory is None:
         raise ConfigError(f"channel {channel.name}: no directory")
     return DirectorySink(channel.name, channel.directory, keep_mb=channel.keep_mb)
+
+
+def _upstream(upstream: UpstreamConfig) -> UpstreamSettings:
+    # Imported late, as above: what verifies another log is spent only where one is followed.
+    from gateway.cli.statements import read_statements
+    from gateway.log.vkey import VerifierKey
+    from gateway.upstream.settings import UpstreamSettings, directory_feed
+
+    feed = _far_broker(upstream) if upstream.directory is None else directory_feed(upstream.directory)
+    return UpstreamSettings(
+        name=upstream.name,
+        feed=feed,
+        keys=tuple(map(VerifierKey.parse, upstream.vkeys)),
+        meters=upstream.meters,
+        silence_s=upstream.silence_ms / 1000,
+        statements=tuple(read_statements([str(file) for file in upstream.rotations])),
+    )
+
+
+def _far_broker(upstream: UpstreamConfig) -> OpenFeed:
+    from gateway.channel import Topics
+    from gateway.follow.mqtt_client import MqttSettings
+    from gateway.sinks.dial import TlsSettings
+    from gateway.sinks.mqtt import read_password
+    from gateway.upstream.settings import mqtt_feed
+
+    url, tls = upstream.url, None
+    assert url is not None, "a config without a directory has a broker"
+    if url.tls:
+        files = upstream.tls
+        tls = TlsSettings(ca=files.ca, cert=files.cert, key=files.key) if files else TlsSettings()
+    topics = Topics(base=upstream.topic or "")
+    settings = MqttSettings(host=url.host, port=url.port, topics=topics, tls=tls, username=url.username)
+    return mqtt_feed(settings, partial(read_password, upstream.password_file))
 
 
 if TYPE_CHECKING:

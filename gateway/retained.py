@@ -8,7 +8,7 @@ dashboards: nothing here is signed, the log alone counts.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gateway.config.model import MeterConfig
@@ -27,7 +27,12 @@ def meter_status(health: MeterHealth) -> bytes:
 
 def meter_states(meters: Sequence[MeterConfig], state: str) -> dict[str, bytes]:
     """The same bare state for all meters, by topic."""
-    return {f"meter/{meter.name}/status": _json({"state": state}) for meter in meters}
+    return bare_states([meter.name for meter in meters], state)
+
+
+def bare_states(names: Iterable[str], state: str) -> dict[str, bytes]:
+    """The same bare state under each of these names, by topic."""
+    return {f"meter/{name}/status": _json({"state": state}) for name in names}
 
 
 def _json(value: dict[str, Any]) -> bytes:

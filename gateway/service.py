@@ -13,32 +13,34 @@ import logging
 import os
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from gateway import describe, keydesk, memory, notify, retained, status
 from gateway.config.model import Config
 from gateway.config.source import told_of
-from gateway.errors import GatewayError, TamperError, UnavailableError
+from gateway.errors import GatewayError, UnavailableError
 from gateway.fields import late as fields
-from gateway.history import digest_of, last_values
+from gateway.history import digest_of
 from gateway.keeper import KeyKeeper
 from gateway.keydesk import KeyDesk
 from gateway.lock import take_lock
-from gateway.log.entry import ALARM, INFORMATION, WARNING, Kind, decode
-from gateway.log.log import Log, shut_down
+from gateway.log.entry import INFORMATION, WARNING, Kind, decode
+from gateway.log.log import shut_down
 from gateway.meter_numbers import MeterNumbers
 from gateway.opening import log_directory, open_key, open_logbook, require_same_log
 from gateway.outbox import Outbox
 from gateway.pace import policy_of
 from gateway.poller import MeterHealth, Poller
-from gateway.reading import Bus, Clock, Scaled
+from gateway.reading import Bus
 from gateway.retention import Retention
+from gateway.sharing import SharingDesk
 from gateway.sink import Sink
 from gateway.state import State
 from gateway.task import Progress, Supervisor
+from gateway.upstream.desk import UpstreamDesk
 from gateway.watch import feed_watchdog, watch_clock, watch_disk
 from gateway.witness.desk import WitnessDesk
+from gateway.workshop import Workshop
 from gateway.writer import Writer
 
 if TYPE_CHECKING:
@@ -48,22 +50,6 @@ _log = logging.getLogger(__name__)
 #: A poll may take this much longer than its period before the watchdog is worried.
 POLL_LIMIT_S = 120.0
 WRITER_LIMIT_S = 60.0
-
-
-class Workshop(Protocol):
-    """Makes the parts that a config names; the composition root is one."""
-
-    clock: Clock
-    software: str
-
-    def load(self, path: Path) -> Config:
-        """The config in that file. Raises ConfigError."""
-
-    async def buses(self, config: Config) -> Sequence[Bus]:
-        """The buses with their meters; nothing is opened yet but simulators. Raises ConfigError."""
-
-    def sinks(self, config: Config, log: Log) -> Sequence[Sink]:
-        """One sink for each channel; nothing is connected yet. Raises ConfigError."""
 
 
 class Gateway:
@@ -79,6 +65,7 @@ class Gateway:
         self._clock = workshop.clock
         self._supervisor = Supervisor()
         self._buses: Sequence[Bus] = ()
+        self._sharing = SharingDesk(workshop, self._supervisor)
         self.pollers: list[Poller] = []
         self._outboxes: list[Outbox] = []
         self._started_ms = self._clock().wall_ms
@@ -115,6 +102,7 @@ class Gateway:
         self._keys = KeyDesk(self._writer, keeper, counter)
         directory = log_directory(config)
         self._witnesses = WitnessDesk(self._logbook, directory, self._writer, self._state, self._supervisor, self._show)
+        self._upstreams = UpstreamDesk(directory, self._writer, self._supervisor, self._show)
         if self._state.recovered:
             self._writer.event("state-lost", WARNING, "state.json", self._state.recovered)
         self._note_config()
@@ -127,6 +115,7 @@ class Gateway:
             "disk", lambda _progress: watch_disk(config.state_dir, lambda: self.config.log.retain.free_mb, self._writer)
         )
         await self._start_parts(config, await self._workshop.buses(config), self._workshop.sinks(config, self._logbook))
+        self._upstreams.start(self._workshop.upstreams(config))
         self._supervisor.start("retention", self._retention().run)
         self._server = await status.serve(config.state_dir, self.describe)
         self._supervisor.start("reload", lambda _progress: self._reloads())
@@ -160,15 +149,8 @@ class Gateway:
         if erasing is not None:
             self._supervisor.start("fields", erasing)
 
-    def _last_values(self) -> dict[str, dict[str, Scaled]]:
-        try:
-            return last_values(self._logbook, fields.reader(self.config.state_dir, self._writer))
-        except (TamperError, UnavailableError) as error:
-            self._writer.event("log-changed", ALARM, self._logbook.origin, str(error))
-            return {}
-
     async def _start_parts(self, config: Config, buses: Sequence[Bus], sinks: Sequence[Sink]) -> None:
-        known = self._last_values()
+        known = fields.remembered(config.state_dir, self._writer)
         periods = {meter.name: meter.every_ms for meter in config.meters}
         concealed = {meter.name for meter in config.meters if meter.conceal}
         numbers = MeterNumbers(self._state)
@@ -187,6 +169,7 @@ class Gateway:
             self.pollers.append(poller)
             limit_s = POLL_LIMIT_S + periods[name] / 1000
             self._supervisor.start(f"meter {name}", poller.run, limit_s=limit_s)
+        self._sharing.start(config, buses)
         if config.serve is not None:
             # Imported late: where nothing is served, nothing is spent.
             from gateway.serve import serve_log
@@ -196,12 +179,15 @@ class Gateway:
     async def _stop_parts(self) -> None:
         await self._supervisor.stop(*(f"meter {poller.health.name}" for poller in self.pollers))
         await self._witnesses.stop()
+        await self._sharing.stop()
+        await self._upstreams.stop()
         for bus in self._buses:
             await bus.close()
         self._buses, self.pollers = (), []
 
     async def _stop_channels(self) -> None:
         farewell = retained.meter_states(self.config.meters, "offline") | {"status": self._status("offline")}
+        farewell |= self._upstreams.farewell()
         await asyncio.gather(*(outbox.close(farewell) for outbox in self._outboxes))
         await self._supervisor.stop("http", *(f"channel {outbox.status.name}" for outbox in self._outboxes))
         self._outboxes = []
@@ -219,7 +205,7 @@ class Gateway:
             config = await asyncio.to_thread(self._workshop.load, self.config.path)
             require_same_log(self.config, config)
             sinks = self._workshop.sinks(config, self._logbook)
-            buses = await self._workshop.buses(config)
+            buses, upstreams = await self._workshop.buses(config), self._workshop.upstreams(config)
         except GatewayError as error:
             _log.error("the config is not taken, the one before stays in force:\n%s", error)
             self._writer.event("config-refused", WARNING, str(self.config.path), told_of(self.config.path, error))
@@ -231,6 +217,7 @@ class Gateway:
             self._note_config()
             self._use_fields(config)
             await self._start_parts(config, buses, sinks)
+            self._upstreams.start(upstreams)
             self._writer.event("config-taken", INFORMATION, str(config.path), f"{len(self.pollers)} meters")
         memory.settle()
         notify.ready(f"{len(self.pollers)} meters, {len(self._outboxes)} channels")
@@ -292,8 +279,10 @@ class Gateway:
             "config": {"path": str(self.config.path), "sha256": self.config.digest.hex()},
             **describe.log(self._logbook, self._writer),
             "key": {**describe.key(self._keeper), "counter": self._keys.describe()},
-            "meters": [describe.meter(poller.health) for poller in self.pollers],
+            "meters": list(map(describe.meter, [*(poller.health for poller in self.pollers), *self._upstreams.meters])),
+            "upstreams": self._upstreams.describe(),
             "sinks": [describe.sink(outbox.status) for outbox in self._outboxes],
+            "proxies": self._sharing.describe(),
             "witnesses": self._witnesses.describe(),
             "clock": describe.clock(self._clock()),
             "disk": describe.disk(self.config.state_dir),

@@ -8,9 +8,9 @@ from typing import Any
 
 from gateway.log.attestation import BOOT, COUNTED, INTENT
 from gateway.log.cid import MAX_BLOCK, cid_v1_of
-from gateway.log.entry import Entry, Kind, description, points_of
+from gateway.log.entry import Entry, Kind, decode, description, points_of
 from gateway.log.key_statement import CERTIFICATE
-from gateway.log.tree import leaf_hash
+from gateway.log.tree import HASH_SIZE, leaf_hash
 from gateway.log.vkey import pem_of
 from gateway.reading import MeterDescription, PointReading, PointSpec
 
@@ -34,6 +34,7 @@ _ITEMS: dict[Kind, tuple[str, ...]] = {
     Kind.MANIFEST: ("first_seq", "end_seq", "reason", "pack_bytes", "sha256", "bundles"),
     Kind.CONCEALED: ("definition", "fields", "fields_root"),
     Kind.ATTESTATION: ("step", "counter", "value", "attestations"),
+    Kind.IMPORTED: ("origin", "first_seq", "items", "hashes", "note"),
 }
 #: What a TPM signed, by the type of its statement (``gateway.signing.tpm_attest``).
 _TPM_SAID = {"8014": "counter value", "8017": "key", "8018": "PCRs", "8019": "clock"}
@@ -85,6 +86,8 @@ def entry_object(entry: Entry, lookup: Lookup, reveal: Reveal = nothing_revealed
     if entry.kind not in (Kind.READING, Kind.CONCEALED):
         items = zip(_ITEMS[entry.kind], entry.body, strict=True)
         found |= {name: _plain(item) for name, item in items}
+        if entry.kind is Kind.IMPORTED:
+            return found | {"note": entry.body[4].decode(errors="replace"), "entries": _imported(entry.body)}
         if entry.kind is Kind.ATTESTATION:
             found["attestations"] = [_attestation(row) for row in entry.body[3]]
         return found | ({"bundles": _bundles(entry.body[5])} if entry.kind is Kind.MANIFEST else {})
@@ -130,6 +133,8 @@ def _summary(entry: Entry, lookup: Lookup, reveal: Reveal) -> str:
         return _statement_text(body)
     if entry.kind is Kind.ATTESTATION:
         return _attestation_text(body)
+    if entry.kind is Kind.IMPORTED:
+        return _imported_text(body)
     if entry.kind is Kind.GAP:
         return f"{body[0]}: {body[3]} missing from {rfc3339(body[1])} to {rfc3339(body[2])}: {body[4]}"
     if entry.kind is Kind.MANIFEST:
@@ -146,6 +151,20 @@ def _statement_text(body: list[Any]) -> str:
         key, hardware = ("+".join(said[label].split("+", 2)[:2]) for label in ("key", "hardware"))
         return f"{body[0]}: key {key} in boot {said['boot']}, by the key in hardware {hardware}: {said['reason']}"
     return f"{body[0]}: {', '.join(lines)}"
+
+
+def _imported_text(body: list[Any]) -> str:
+    origin, first, items, _, note = body
+    kept = sum(len(item) != HASH_SIZE for item in items)
+    size = note.split(b"\n", 2)[1].decode("ascii", "replace") if note.count(b"\n") > 1 else "?"
+    return f"{origin}: {kept} of its entries {first} to {first + len(items) - 1}, under its checkpoint of size {size}"
+
+
+def _imported(body: list[Any]) -> list[dict[str, Any]]:
+    """The entries that an import keeps; a meter is named where the same import spells it out."""
+    entries = [decode(item) for item in body[2] if len(item) != HASH_SIZE]
+    meters = {entry.seq: description(entry.body) for entry in entries if entry.kind is Kind.DEFINITION}
+    return [entry_object(entry, meters.get) for entry in entries]
 
 
 def _attestation_text(body: list[Any]) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.catalogue import ProtocolInfo
-from gateway.config.model import BusConfig, HttpConfig, MeterConfig
+from gateway.config.model import BusConfig, MeterConfig
+from gateway.durable import TwoSlots
 from gateway.errors import ConfigError
+from gateway.http_sources import HTTP_PROTOCOLS, open_http
 from gateway.pulses import PulseCount
 from gateway.reading import Bus, Clock, Scaled
 from gateway.registry import suggest
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from drivers.transport import Link
 
 MODBUS, S0 = "modbus", "s0"
-#: Sources over HTTP that are asked for one of several things: its id says which.
-_ADDRESSED = ("fronius", "loxone", "gridx", "energy-api-1", "energy-api-2", "energy-api-3")
 #: What meters speak. All but Modbus say themselves what they send, so they need no definition.
 PROTOCOLS: Mapping[str, ProtocolInfo] = {
     MODBUS: ProtocolInfo(kinds=("serial", "tcp", "rtu_over_tcp", "simulator"), model=True, unit=True, id=False),
@@ -32,11 +32,12 @@ PROTOCOLS: Mapping[str, ProtocolInfo] = {
     "dsmr": ProtocolInfo(baud=115200, keys=True),
     "iec62056": ProtocolInfo(kinds=("serial",)),
     "iec62056-push": ProtocolInfo(),
-    **{name: ProtocolInfo(kinds=("http",)) for name in ("eumel-1", "eumel-2", "shelly-1", "shelly-2", "tasmota")},
-    **{name: ProtocolInfo(kinds=("http",), needs_id=True) for name in _ADDRESSED},
+    **HTTP_PROTOCOLS,
     "s0": ProtocolInfo(kinds=("gpio",), id=False, pulses=True),
     "mbus": ProtocolInfo(baud=2400, parity="even", unit=True),
     "dlms": ProtocolInfo(baud=2400, keys=True),
+    "dlms-hdlc": ProtocolInfo(keys=True, association="hdlc"),
+    "dlms-tcp": ProtocolInfo(kinds=("tcp",), keys=True, association="wrapper"),
 }
 
 #: Makes a decoder for a bus, whose meters may have keys.
@@ -190,8 +191,10 @@ def open_telegrams(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, 
         )
         for meter in meters
     ]
+    if PROTOCOLS[bus.protocol].association:
+        return _open_associations(bus, meters, settings, clock, state_dir)
     if bus.http is not None:
-        return _open_http(bus, bus.http, settings, clock, state_dir)
+        return open_http(bus, bus.http, settings, clock, state_dir)
     if bus.protocol in _ASKED:
         from drivers.asked import AskedBus
 
@@ -207,18 +210,29 @@ def open_telegrams(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, 
     return StreamBus(bus.name, _link(bus), decoder, settings, clock, timeout_s)
 
 
-def _open_http(
-    bus: BusConfig, http: HttpConfig, settings: Sequence[TelegramMeterSettings], clock: Clock, state_dir: Path
+def _open_associations(
+    bus: BusConfig, meters: Sequence[MeterConfig], settings: Sequence[TelegramMeterSettings], clock: Clock, base: Path
 ) -> Bus:
-    from drivers.http.asker import http_bus
-    from drivers.http.port import DEADLINE_S, Auth, HttpPort, HttpSettings
-    from drivers.http.tls import TlsSettings
+    from drivers.asked import AskedBus
+    from drivers.dlms.bus import DlmsAsker, DlmsSettings
+    from drivers.dlms.store import FileNumbers
 
-    auth = Auth(user=http.user, password=http.password, bearer=http.bearer, api_key=http.api_key)
-    deadline_s = DEADLINE_S if bus.timeout_ms is None else bus.timeout_ms / 1000
-    wanted = HttpSettings(url=http.url, tls=TlsSettings(ca=http.ca, pin=http.pin), auth=auth, deadline_s=deadline_s)
-    server = HttpPort(wanted, partial(read_secret, base=state_dir))
-    return http_bus(bus.name, bus.protocol, server, settings, clock)
+    asked = [
+        DlmsSettings(
+            id=meter.id or "",
+            client=association.client,
+            authentication=association.authentication,
+            codes=meter.points or (),
+            password=association.password,
+            key=meter.keys[0] if meter.keys else "",
+            numbers=FileNumbers(base / f"dlms-counter-{meter.name}", TwoSlots, clock) if meter.keys else None,
+        )
+        for meter in meters
+        if (association := meter.association) is not None
+    ]
+    framing = PROTOCOLS[bus.protocol].association
+    asker = DlmsAsker(framing, _link(bus), asked, partial(read_secret, base=base), bus.timeout_ms)
+    return AskedBus(bus.name, asker, settings, clock)
 
 
 def _open_pulses(bus: BusConfig, meters: Sequence[MeterConfig], clock: Clock, state_dir: Path) -> Bus:

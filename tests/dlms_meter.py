@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 from tests.parts import PEERS, ROOT, missing
 
@@ -30,6 +31,49 @@ def python_with_libraries() -> Path:
     if not _has_libraries():
         missing("gurux-dlms and dlms-cosem; sh tests/install-peers.sh installs them")
     return PYTHON
+
+
+class MeterProcess:
+    """A meter that can be killed and started again. See ``tests/peers/dlms_meter.py`` for what can be wanted."""
+
+    def __init__(self, **wanted: object) -> None:
+        self._wanted = wanted
+        #: Its TCP port, or the device of its line.
+        self.place = ""
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self, **changed: object) -> None:
+        """On return it serves; a TCP meter at the port that it had before."""
+        again = {"port": int(self.place)} if self.place.isdigit() else {}
+        wanted = json.dumps(self._wanted | again | changed)
+        command = [python_with_libraries(), ROOT / "tests" / "peers" / "dlms_meter.py", wanted]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._process.stdout is not None
+        # What the libraries print while they are imported is passed over.
+        line = self._process.stdout.readline()
+        while line and not (line.strip().isdigit() or line.startswith("/dev/")):
+            line = self._process.stdout.readline()
+        self.place = line.strip()
+        assert self.place, "the meter did not start"
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for stream in (self._process.stdin, self._process.stdout):
+                assert stream is not None
+                stream.close()
+            self._process = None
 
 
 @contextmanager

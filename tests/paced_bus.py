@@ -17,7 +17,7 @@ class PacedBus:
     """Starts the line; ``devices`` are the ports to open. Use as a context manager."""
 
     def __init__(self, *, baud: int = 9600, ports: int = 1, units: dict[int, dict[str, Any]] | None = None,
-                 noise_permille: int = 0, seed: int = 1) -> None:  # fmt: skip
+                 noise_permille: int = 0, seed: int = 1, strict: bool = False) -> None:  # fmt: skip
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.paced_line"],
             cwd=ROOT,
@@ -26,7 +26,14 @@ class PacedBus:
             text=True,
         )
         self.devices: list[str] = self._tell(
-            {"baud": baud, "ports": ports, "units": units or {}, "noise_permille": noise_permille, "seed": seed}
+            {
+                "baud": baud,
+                "ports": ports,
+                "units": units or {},
+                "noise_permille": noise_permille,
+                "seed": seed,
+                "strict": strict,
+            }
         )
 
     def _tell(self, order: dict[str, Any]) -> Any:

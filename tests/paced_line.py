@@ -1,7 +1,8 @@
 """A two-wire serial line in real time, as a program: pseudo-terminals, pacing, noise, and meters that answer.
 
 A pseudo-terminal ignores the baud rate; here each byte takes its eleven bits. What one port sends, all others hear
-when each byte is over. Two that speak at once spoil each other's bytes. Each frame may be hit by a flipped bit.
+when each byte is over. Two that speak at once spoil each other's bytes. Each frame may be hit by a flipped bit. A
+*strict* line looks at the rate that a port is set to: what is said at another one arrives garbled.
 
 Standard input: first a line of JSON with the line's properties, later lines change units or ask for statistics.
 Standard output: first a line with the devices' names, then one line per question. It ends with its input.
@@ -48,13 +49,18 @@ class Unit:
     holes: list[list[int]] = field(default_factory=list)
     #: Longer requests are refused with exception 3.
     max_registers: int = 125
+    #: Two meters have this unit id, and answer at once.
+    twins: bool = False
+    #: Register contents that replace the usual ones, as [function, address, word].
+    contents: list[list[int]] = field(default_factory=list)
 
     def reply(self, unit: int, fc: int, address: int, count: int) -> bytes:
         if count > self.max_registers:
             return framed(bytes([unit, fc | 0x80, 3]))
         if any(address < end and first < address + count for first, end in self.holes):
             return framed(bytes([unit, fc | 0x80, 2]))
-        words = [word(unit, fc, at) for at in range(address, address + count)]
+        told = {at: content for function, at, content in self.contents if function == fc}
+        words = [told.get(at, word(unit, fc, at)) for at in range(address, address + count)]
         return framed(bytes([unit, fc, 2 * count]) + struct.pack(f">{count}H", *words))
 
     def action(self, chance: random.Random) -> str:
@@ -72,7 +78,9 @@ def framed(body: bytes) -> bytes:
 class Line:
     """The wire and everything on it."""
 
-    def __init__(self, *, baud: int, ports: int, units: dict[str, Any], noise_permille: int = 0, seed: int = 1) -> None:
+    def __init__(self, *, baud: int, ports: int, units: dict[str, Any], noise_permille: int = 0, seed: int = 1,
+                 strict: bool = False) -> None:  # fmt: skip
+        self.rate = getattr(termios, f"B{baud}") if strict else None
         self.char_s = 11 / baud
         self.silence_s = 3.5 * self.char_s if baud <= 19200 else 0.00175
         self.units = {int(unit): Unit(**plan) for unit, plan in units.items()}
@@ -88,7 +96,7 @@ class Line:
         self.busy_until: dict[int, float] = {}
         #: (when it is over, order, speaker, byte): bytes on the wire and bytes to come.
         self.wire: list[tuple[float, int, int, int]] = []
-        self.replies: list[tuple[float, int, bytes]] = []
+        self.replies: list[tuple[float, int, int, bytes]] = []
         self.order = 0
         self.heard = bytearray()
         self.heard_at = 0.0
@@ -105,6 +113,11 @@ class Line:
             self.order += 1
             heapq.heappush(self.wire, (at, self.order, speaker, byte))
         self.free_at[speaker] = at
+
+    def as_heard(self, port: int, data: bytes) -> bytes:
+        """What the others hear when *data* is said at the rate that the port is set to."""
+        rates = termios.tcgetattr(self.ports[port][1])[4:6]
+        return data if self.rate in (None, *rates) else bytes(self.chance.randrange(256) for _ in data)
 
     def _flipped(self, data: bytes) -> bytes:
         where = self.chance.randrange(len(data))
@@ -123,14 +136,14 @@ class Line:
             frame, self.heard = bytes(self.heard), bytearray()
             self._ask_meters(frame, self.heard_at + self.silence_s)
         while self.replies and self.replies[0][0] <= now:
-            at, _, reply = heapq.heappop(self.replies)
-            self.say(METERS, reply, at)
+            at, _, speaker, reply = heapq.heappop(self.replies)
+            self.say(speaker, reply, at)
 
     def _deliver(self, speaker: int, byte: int, at: float) -> None:
         for number, (master, _) in enumerate(self.ports):
             if number != speaker:
                 os.write(master, bytes([byte]))
-        if speaker != METERS:
+        if speaker >= 0:
             self.heard.append(byte)
             self.heard_at = at
 
@@ -148,8 +161,9 @@ class Line:
             self.stats["late"] += 1
         self.busy_until[number] = at
         for version in self._versions(action, reply):
-            self.order += 1
-            heapq.heappush(self.replies, (at, self.order, version))
+            for speaker in (METERS, METERS - 1) if unit.twins else (METERS,):
+                self.order += 1
+                heapq.heappush(self.replies, (at, self.order, speaker, version))
 
     def _versions(self, action: str, reply: bytes) -> list[bytes]:
         """What goes on the wire instead of *reply*."""
@@ -178,7 +192,8 @@ def serve(line: Line, orders: Any) -> None:
         now = time.monotonic()
         for source in readable:
             if source is not orders:
-                line.say(masters[source], os.read(source, 4096), now)
+                port = masters[source]
+                line.say(port, line.as_heard(port, os.read(source, 4096)), now)
             elif not (order := orders.readline()) or not obey(line, json.loads(order)):
                 return
         line.run_to(time.monotonic())

@@ -29,12 +29,13 @@ from gateway.config import build as config_build
 from gateway.config import channels as config_channels
 from gateway.config import meters as config_meters
 from gateway.config import serve as config_serve
+from gateway.config import upstreams as config_upstreams
 from gateway.config import witnesses as config_witnesses
 from gateway.log.cosignature import ED25519, WitnessKey
 from tests.config_text import EXAMPLE, MINIMAL, SmallCatalogue, load_text, problems_of
 from tests.parts import ROOT
 
-SECTIONS = {"key", "log", "buses", "meters", "channels", "witnesses", "serve"}
+SECTIONS = {"key", "log", "buses", "meters", "channels", "upstreams", "witnesses", "serve"}
 WITNESS, OTHER = (WitnessKey.of(f"{name}.example", ED25519, name.encode() * 32) for name in "wv")
 
 
@@ -102,7 +103,8 @@ buses:
   - {name: e, simulator: true}
 """
     line = SerialConfig(device="/dev/serial/by-id/x", baud=19200, parity="even", stop_bits=2)
-    none = {"protocol": "modbus", "http": None, "gpio": None, "dzg_sign": None, "serial": None, "host": None, "port": None, "timeout_ms": None}
+    nothing = dict.fromkeys(("http", "gpio", "dzg_sign", "serial", "host", "port", "timeout_ms"))
+    none = nothing | {"protocol": "modbus"}
     assert load_text(tmp_path, text).buses == (
         BusConfig(**none | {"name": "a", "kind": "serial", "serial": line, "timeout_ms": 250}),
         BusConfig(**none | {"name": "b", "kind": "tcp", "host": "192.0.2.20", "port": 502}),
@@ -246,6 +248,8 @@ def test_the_reference_names_every_key():
         *(f"channels.{key}" for key in config_channels.CHANNEL_KEYS if key != "tls"),
         *(f"channels.tls.{key}" for key in config_channels.TLS_KEYS),
         *(key for key in config_build.KEYS if key not in SECTIONS),
+        *(f"upstreams.{key}" for key in config_upstreams.UPSTREAM_KEYS if key != "tls"),
+        *(f"upstreams.tls.{key}" for key in config_channels.TLS_KEYS),
         *(f"witnesses.{key}" for key in config_witnesses.WITNESS_KEYS),
         *(f"log.{part}.{key}" for part, keys in config_build.LOG_KEYS.items() for key in keys),
         *(f"serve.{key}" for key in config_serve.SERVE_KEYS),

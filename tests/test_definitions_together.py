@@ -55,6 +55,9 @@ CALLED = {
 class VirtualBus:
     """A bus whose every unit is one simulated meter."""
 
+    #: No line, no noise.
+    garbled = 0
+
     def __init__(self, definition: Definition) -> None:
         self._meter = VirtualMeter(definition, HOUSE)
 

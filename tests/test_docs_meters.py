@@ -32,7 +32,7 @@ def test_the_table_has_every_protocol_with_its_buses_and_its_line() -> None:
 
 
 def test_the_config_of_the_page_is_one(tmp_path: Path) -> None:
-    block, pulses, http = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    block, pulses, http, carbon = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     file = tmp_path / "config.yaml"
     file.write_text(f"origin: a.example/x\n{http}")
     config = load(file, App(), credentials=str(tmp_path))
@@ -41,6 +41,11 @@ def test_the_config_of_the_page_is_one(tmp_path: Path) -> None:
     assert {name for name, one in HTTP_PROTOCOLS.items() if one.is_addressed} == {
         name for name, info in PROTOCOLS.items() if info.needs_id
     }
+    file.write_text(f"origin: a.example/x\n{carbon}")
+    config = load(file, App(), credentials=str(tmp_path))
+    assert [(bus.protocol, bus.http and bus.http.user) for bus in config.buses] == [("watttime-3", "ada")]
+    assert [(meter.id, meter.every_ms) for meter in config.meters] == [("forecast/CAISO_NORTH", 300_000)]
+    assert config.warnings == ()
     file.write_text(f"origin: a.example/x\n{pulses}")
     [meter] = load(file, App()).meters
     assert meter.pulses is not None

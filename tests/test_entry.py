@@ -72,6 +72,13 @@ BODIES: dict[Kind, Any] = {
         numbers, numbers, texts, numbers, hashes, st.lists(st.tuples(numbers, hashes).map(list), max_size=3)
     ),
     Kind.CONCEALED: st.tuples(naturals, st.integers(1, 1024), hashes),
+    Kind.IMPORTED: st.tuples(
+        texts,
+        numbers,
+        st.lists(st.binary(max_size=40), max_size=3),
+        st.lists(hashes, max_size=3),
+        st.binary(max_size=40),
+    ),
     Kind.ATTESTATION: st.tuples(
         texts, texts, numbers, st.lists(st.tuples(texts, *[st.binary(max_size=40)] * 3).map(list), max_size=2)
     ),

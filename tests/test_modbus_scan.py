@@ -18,7 +18,7 @@ from tests.parts import free_port
 
 async def test_units_on_a_serial_line_are_found_and_told_apart() -> None:
     """Silent, garbled, unknown and known units, each as what it is; a refusal is an answer."""
-    units = {2: {}, 3: {"holes": [[0, 1024]]}, 5: {"script": ["stranger"] * 2}}
+    units = {2: {}, 3: {"holes": [[0, 1024]]}, 5: {"script": ["stranger"] * 4}}
     probes = [Probe(point=point(10), equals=(word(2, 3, 10),)), Probe(point=point(11), between=(0, 65535))]
     known = definition(id="known", identify=tuple(probes))
     other = definition(id="other", identify=(*probes, Probe(point=point(12), equals=(1,))))
@@ -33,6 +33,7 @@ async def test_units_on_a_serial_line_are_found_and_told_apart() -> None:
         (3, "found", ()),
         (4, "silent", ()),
         (5, "garbled", ()),
+        # Something was garbled: the silent ones are asked again, and tell nothing.
     ]
 
 

@@ -17,7 +17,13 @@ LINES_MAX, FUNCTION_LINES_MAX = 310, 45
 #: What a driver may know of the gateway.
 OPEN_TO_DRIVERS = {"gateway.errors", "gateway.reading", "gateway.signing"}
 #: The composition root.
-COMPOSITION = {"gateway/app.py", "gateway/sources.py", "gateway/stores.py"}
+COMPOSITION = {
+    "gateway/app.py",
+    "gateway/http_sources.py",
+    "gateway/lines.py",
+    "gateway/sources.py",
+    "gateway/stores.py",
+}
 #: Who may catch everything: the supervisor, since nothing above it could, and a thread that hands it to who waits.
 CATCHES_ALL = {"gateway/task.py", "gateway/patience.py"}
 

@@ -20,7 +20,8 @@ NONE, LOW, HLS_GMAC = 0, 1, 5
 _CONTEXT, _MECHANISM = bytes.fromhex("60857405080100")[:-1], bytes.fromhex("60857405080200")[:-1]
 _PLAIN, _CIPHERED = 1, 3
 #: general-protection, block transfer with get, multiple references, get, selective access, action.
-CONFORMANCE = 0x40_0000 | 0x00_1000 | 0x00_0200 | 0x00_0010 | 0x00_0004 | 0x00_0001
+MULTIPLE_REFERENCES = 0x00_0200
+CONFORMANCE = 0x40_0000 | 0x00_1000 | MULTIPLE_REFERENCES | 0x00_0010 | 0x00_0004 | 0x00_0001
 _VERSION = 6
 
 #: Result-source-diagnostic of the service user.
@@ -58,6 +59,14 @@ class Agreed:
     conformance: int
     #: Longest APDU that the meter takes.
     pdu_max: int
+
+    @property
+    def list_max(self) -> int:
+        """How many attributes one request may ask for: 1 where the meter takes no lists."""
+        if not self.conformance & MULTIPLE_REFERENCES:
+            return 1
+        # A zero says that there is no limit; a ciphered list has some 40 bytes around its attributes of 10 or 11.
+        return max(1, min(10, (self.pdu_max - 40) // 11)) if self.pdu_max else 10
 
 
 def request(*, ciphered: bool, mechanism: int, title: bytes, secret: bytes, initiate: bytes) -> bytes:

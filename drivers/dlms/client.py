@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drivers.dlms import axdr
+from drivers.dlms.acse import Agreed
 from drivers.dlms.framing import Unit
 from drivers.dlms.link import DataLink, Next
 from drivers.dlms.service import Failure, Refused, Wanted
@@ -57,6 +58,11 @@ class Client:
         """The next invocation counter; to be kept where there are keys."""
         return self._session.counter
 
+    @property
+    def agreed(self) -> Agreed | None:
+        """What the meter agreed to in the first association; None while there was none."""
+        return self._session.agreed
+
     async def get(self, wanted: Sequence[Wanted]) -> tuple[axdr.Datum | Failure, ...]:
         """The attributes, or why not, in order; opens port, link and association when they are not.
 
@@ -69,6 +75,8 @@ class Client:
                 await self._exchange(self._session.get(wanted))
                 is_done = True
             except (MeterUnavailable, MeterProtocolError) as error:
+                if isinstance(error, Refused):
+                    await self._hang_up()
                 raise self._named(error) from error
             finally:
                 # Also when it is cancelled: the reply that is still to come must find nobody.
@@ -79,12 +87,20 @@ class Client:
     async def close(self) -> None:
         """Ends association and link, as far as the meter answers, and releases the port."""
         async with self._turn:
-            # Whatever fails here: the port is released.
-            with contextlib.suppress(MeterUnavailable, MeterProtocolError):
-                if self._session.state is State.OPEN and self._port.is_open:
-                    await self._exchange(self._session.close())
-                    await self._turn_link(self._link.close())
-            self._give_up()
+            # Whatever fails here, or is cancelled: the port is released.
+            try:
+                with contextlib.suppress(MeterUnavailable, MeterProtocolError):
+                    if self._session.state is State.OPEN and self._port.is_open:
+                        await self._exchange(self._session.close())
+                        await self._turn_link(self._link.close())
+            finally:
+                self._give_up()
+
+    async def _hang_up(self) -> None:
+        """Closes the link of a meter that refused: it takes no other client while it believes it open."""
+        with contextlib.suppress(MeterUnavailable, MeterProtocolError):
+            if self._port.is_open:
+                await self._turn_link(self._link.close())
 
     def _named(self, error: MeterUnavailable | MeterProtocolError) -> MeterUnavailable | MeterProtocolError:
         text = f"{self._name}: {error}"

@@ -56,8 +56,9 @@ class Security:
     meter_title: bytes = b""
     #: This client's challenge, 8 to 64 random bytes; needed for HLS_GMAC.
     challenge: bytes = field(default=b"", repr=False)
-    #: First invocation counter.
+    #: First invocation counter, and the one behind the last that may be used.
     counter: int = 0
+    counter_end: int = 1 << 32
 
     def __post_init__(self) -> None:
         ciphered = bool(self.keys.unicast)
@@ -83,6 +84,9 @@ class Session:
         self._wanted = 0
         #: What the exchange that ended last brought.
         self.values: tuple[axdr.Datum | Failure, ...] = ()
+        #: What the meter agreed to; None until an association was open, and stays when it is not any more.
+        self.agreed: acse.Agreed | None = None
+        self._proposed: acse.Agreed | None = None
 
     def open(self) -> bytes:
         """Begins the association."""
@@ -152,11 +156,17 @@ class Session:
         if not self._is_ciphered:
             return apdu
         security = self._security
+        sealed = ciphering.seal(apdu, security.keys, security.title, self._next_counter(), _PROTECTED)
+        return ciphering.build_specific(sealed, ciphering.GLO[apdu[0]])
+
+    def _next_counter(self) -> int:
+        """One that was never used; it is used up even if what it is for is not sent."""
         if self.counter > 0xFFFFFFFF:
             raise Undeciphered("the invocation counter is used up; the meter needs new keys")
-        sealed = ciphering.seal(apdu, security.keys, security.title, self.counter, _PROTECTED)
+        if self.counter >= self._security.counter_end:
+            raise Undeciphered("the invocation counters of this session are used up; read less at a time")
         self.counter += 1
-        return ciphering.build_specific(sealed, ciphering.GLO[apdu[0]])
+        return self.counter - 1
 
     def _unsealed(self, apdu: bytes) -> tuple[bytes, int]:
         """What is in a reply, and its counter; -1 for one in the clear."""
@@ -197,9 +207,9 @@ class Session:
                 "the keys, and the client address",
                 code=accepted.diagnostic or 250,
             )
-        acse.parse_initiate(self._open(accepted.initiate))
+        self._proposed = acse.parse_initiate(self._open(accepted.initiate))
         if self._security.mechanism != acse.HLS_GMAC:
-            self.state = State.OPEN
+            self.state, self.agreed = State.OPEN, self._proposed
             return None
         if not accepted.challenge or accepted.challenge == self._security.challenge:
             raise BadReply("the meter sends no challenge of its own")
@@ -210,8 +220,8 @@ class Session:
     def _proof(self, challenge: bytes) -> bytes:
         """Control byte, counter, and the tag over the meter's challenge."""
         security = self._security
-        sealed = ciphering.seal(challenge, security.keys, security.title, self.counter, ciphering.AUTHENTICATED)
-        self.counter += 1
+        counter = self._next_counter()
+        sealed = ciphering.seal(challenge, security.keys, security.title, counter, ciphering.AUTHENTICATED)
         return bytes([sealed.control]) + sealed.counter.to_bytes(4, "big") + sealed.tag
 
     def _proved(self, apdu: bytes) -> None:
@@ -224,7 +234,7 @@ class Session:
         counter = int.from_bytes(proof[1:5], "big")
         sealed = ciphering.Sealed(title=self._meter_title, control=proof[0], counter=counter, text=text)
         ciphering.open_(sealed, self._security.keys)
-        self.state = State.OPEN
+        self.state, self.agreed = State.OPEN, self._proposed
 
     def _next_block(self, block: ResultBlock) -> bytes | None:
         if block.number != self._block + 1:

@@ -130,22 +130,25 @@ class HttpPort:
         if request.authorization:
             headers["Authorization"] = request.authorization
         elif auth.password:
-            headers["Authorization"] = basic(auth.user, self.secret(auth.password))
+            headers["Authorization"] = basic(*self.credentials())
         elif auth.bearer:
             headers["Authorization"] = f"Bearer {self._token(auth.bearer)}"
         elif auth.api_key:
             headers["X-API-Key"] = self._token(auth.api_key)
         return headers
 
-    def secret(self, name: str) -> bytes:
-        """The secret of that name. Raises MeterUnavailable."""
+    def credentials(self) -> tuple[str, bytes]:
+        """User and password of the settings. Raises MeterUnavailable."""
+        return self._auth.user, self._fetched(self._auth.password)
+
+    def _fetched(self, name: str) -> bytes:
         try:
             return self._secret(name)
         except GatewayError as error:
             raise MeterUnavailable(f"{self.label}: {error}") from error
 
     def _token(self, name: str) -> str:
-        found = self.secret(name)
+        found = self._fetched(name)
         if not _TOKEN.fullmatch(found):
             raise MeterUnavailable(
                 f"{self.label}: the secret {name} has characters that no header may have; correct it"

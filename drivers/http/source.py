@@ -1,7 +1,7 @@
 """What a meter behind HTTP is: which documents are asked for, and how they become one telegram.
 
-A source keeps nothing between polls: what was read last is told to it, so that one that has many values can give the
-next. It looks at no clock.
+A source keeps no readings between polls: what was read last is told to it, so that one that has many values can give
+the next. It looks at no clock.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Server(Protocol):
     async def ask(self, request: Request) -> bytes:
         """The document that *request* is answered with; raises as ``get`` does."""
 
-    def secret(self, name: str) -> bytes:
-        """The secret of that name. Raises MeterUnavailable."""
+    def credentials(self) -> tuple[str, bytes]:
+        """User and password, for a login that wants them elsewhere than in its header. Raises MeterUnavailable."""
 
 
 class Source(Protocol):

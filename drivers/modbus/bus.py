@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from drivers.modbus.frame import Request
+from drivers.modbus.frame import BadReply, Request
 from drivers.modbus.meter import MeterSettings, ModbusMeter, Port
 from drivers.modbus.plan import SPARE_RTU, SPARE_TCP
 from drivers.modbus.tcp import TcpLine
-from drivers.modbus.transaction import NETWORK_S, Line, Timing, ask
+from drivers.modbus.transaction import NETWORK_S, Line, Timing
 from drivers.modbus.turns import Turn, Turns
 from drivers.transport import Link, SerialLink, SerialSettings, TcpLink
 from gateway.errors import ConfigError, MeterUnavailable
@@ -119,6 +119,7 @@ class ModbusBus:
             max_gap=kind.max_gap,
         )
         self._meters = tuple(ModbusMeter(meter, self._port) for meter in meters)
+        self._garbled = 0
 
     @property
     def name(self) -> str:
@@ -138,7 +139,16 @@ class ModbusBus:
         """
         request = Request(unit=unit, fc=fc, address=address, count=count)
         async with Turn(self._port.turns):
-            return (await ask(self._port.line, request, self._port.delay_s_max)).registers
+            try:
+                return (await self._port.line.exchange(request, self._port.delay_s_max)).registers
+            except BadReply:
+                self._garbled += 1
+            return (await self._port.line.exchange(request, self._port.delay_s_max)).registers
+
+    @property
+    def garbled(self) -> int:
+        """How often a reply to ``read_registers`` was garbled, and asked for once more."""
+        return self._garbled
 
     async def read_as_guest(self, unit: int, fc: int, address: int, count: int, patience_s: float) -> bytes:
         """The same for who is no meter of this gateway: in the time that polls leave. Raises BusBusy too.

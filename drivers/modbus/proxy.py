@@ -86,6 +86,7 @@ class ModbusProxy:
         self._limits = limits
         self._desk = Desk(bus, units, limits, self.status)
         self._connections: set[_Connection] = set()
+        self._conversations: set[asyncio.Task[None]] = set()
 
     async def serve(self, host: str, port: int, marked: Callable[[], None] = lambda: None) -> None:
         """Serves until it is cancelled; a port that is taken is tried again. *marked* is called when it listens."""
@@ -100,6 +101,8 @@ class ModbusProxy:
             server.close()
             for connection in self._connections:
                 connection.reset()
+            # They end by themselves now. One that the loop had to cancel would be told as an error.
+            await asyncio.gather(*self._conversations, return_exceptions=True)
 
     async def _listen(self, host: str, port: int) -> asyncio.Server:
         told = ""
@@ -116,6 +119,11 @@ class ModbusProxy:
                 await asyncio.sleep(RETRY_S)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        conversation = asyncio.create_task(self._serve_client(reader, writer))
+        self._conversations.add(conversation)
+        conversation.add_done_callback(self._conversations.discard)
+
+    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(writer, self.status)
         if not self._has_room():
             self.status.turned_away += 1

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers import capture
+from drivers import recording
 from drivers.modbus import sunspec
 from drivers.modbus.codec import decode
 from drivers.modbus.definition import Definition, PointDef, Probe, load_definition
@@ -40,7 +40,7 @@ def findings(id_or_path: str, path: Path | None, unit: int | None) -> Sequence[t
     definition = load_definition(id_or_path, vectors_hold=False)
     found = list(of_vectors(definition))
     if path is not None:
-        reads = exchanges(capture.read(path))
+        reads = exchanges(recording.load(path).capture)
         units = sorted({read.request.unit for read in reads})
         if unit is None and len(units) > 1:
             raise ConfigError(f"{path}: has reads of units {', '.join(map(str, units))}; choose one with --unit")

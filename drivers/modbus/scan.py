@@ -4,12 +4,18 @@ Each unit is asked for two holding registers at address 0. Any reply, a refusal 
 a TCP gateway's word that its target is silent does not. Then the identity probes of every definition are read, each
 register range once, and the definitions whose probes all match are named. A SunSpec definition also matches by its
 model being in the device.
+
+What is garbled is asked for four times in all. On a line on which anything was garbled, noise may have hit a request as
+well, which nobody answers then: units that were silent are asked again at the end, until that finds nobody.
+
+A Modbus TCP device often answers to every unit id. It is known by answering to ids that nobody gives a meter, and is
+one result, not 247.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivers.modbus import codec, sunspec
 from drivers.modbus.bus import ModbusBus
@@ -20,9 +26,12 @@ from drivers.modbus.transaction import NoReply
 from gateway.errors import MeterProtocolError, MeterRefused
 
 SILENT, GARBLED, FOUND = "silent", "garbled", "found"
-_PING = (3, 0, 2)
-#: A good time-out for scanning: most ids are empty, and meters that answer later are rare.
-SCAN_TIMEOUT_MS = 300
+#: How long a meter may think while it is looked for: most ids are empty, and meters that answer later are rare.
+SCAN_DELAY_MS = 300
+PING = (3, 0, 2)
+_PINGS = 2
+#: Unit ids that nobody gives a meter.
+_STRANGE = (241, 243, 246)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +43,8 @@ class Scanned:
     state: str
     #: Ids of the definitions whose probes match.
     models: tuple[str, ...] = ()
+    #: It answers to every unit id; *unit* is the first that was asked for.
+    any_unit: bool = False
 
 
 class _Unit:
@@ -42,7 +53,7 @@ class _Unit:
     def __init__(self, bus: ModbusBus, unit: int) -> None:
         self._bus = bus
         self._unit = unit
-        self._answers: dict[tuple[int, int, int], bytes | MeterProtocolError] = {}
+        self._answers: dict[tuple[int, int, int], bytes | MeterProtocolError | NoReply] = {}
 
     async def read(self, fc: int, address: int, count: int) -> bytes:
         """Raises MeterRefused, BadReply, NoReply or LinkLost."""
@@ -50,35 +61,70 @@ class _Unit:
         if key not in self._answers:
             try:
                 self._answers[key] = await self._bus.read_registers(self._unit, fc, address, count)
-            except MeterProtocolError as error:
+            except (MeterProtocolError, NoReply) as error:
                 self._answers[key] = error
         answer = self._answers[key]
-        if isinstance(answer, MeterProtocolError):
+        if not isinstance(answer, bytes):
             raise answer
         return answer
 
+    async def state(self) -> str:
+        """Whether somebody is there."""
+        for _ in range(_PINGS):
+            try:
+                await self.read(*PING)
+            except NoReply:
+                return SILENT
+            except BadReply:
+                del self._answers[PING]
+            except MeterRefused as refusal:
+                return SILENT if refusal.code in GATEWAY_SILENT else FOUND
+            else:
+                return FOUND
+        return GARBLED
+
 
 async def scan(bus: ModbusBus, units: Iterable[int], definitions: Sequence[Definition]) -> AsyncIterator[Scanned]:
-    """One result per unit, in order, silent ones too. Raises LinkLost when the port is away."""
+    """One result per unit, in order, silent ones too; then those of a noisy line that answered at another try.
+
+    Raises LinkLost when the port is away.
+    """
+    silent: list[int] = []
     for number in units:
-        unit = _Unit(bus, number)
-        state = await _state(unit)
-        models: list[str] = []
-        if state == FOUND:
-            models = [definition.id for definition in definitions if await _is(unit, definition)]
-        yield Scanned(unit=number, state=state, models=tuple(models))
+        found = await scan_unit(bus, number, definitions)
+        if found.state == SILENT:
+            silent.append(number)
+        yield found
+    again = bus.garbled > 0
+    while again:
+        again = False
+        for number in tuple(silent):
+            found = await scan_unit(bus, number, definitions)
+            if found.state != SILENT:
+                again = True
+                silent.remove(number)
+                yield found
 
 
-async def _state(unit: _Unit) -> str:
-    try:
-        await unit.read(*_PING)
-    except NoReply:
-        return SILENT
-    except BadReply:
-        return GARBLED
-    except MeterRefused as refusal:
-        return SILENT if refusal.code in GATEWAY_SILENT else FOUND
-    return FOUND
+async def scan_device(
+    bus: ModbusBus, units: Sequence[int], definitions: Sequence[Definition]
+) -> AsyncIterator[Scanned]:
+    """As ``scan``, of what is behind one TCP address; a device that answers to every unit id is one result."""
+    if len(units) > len(_STRANGE) and [await _Unit(bus, strange).state() for strange in _STRANGE] == [FOUND] * 3:
+        yield replace(await scan_unit(bus, units[0], definitions), any_unit=True)
+        return
+    async for found in scan(bus, units, definitions):
+        yield found
+
+
+async def scan_unit(bus: ModbusBus, number: int, definitions: Sequence[Definition]) -> Scanned:
+    """What is at one unit id. Raises LinkLost."""
+    unit = _Unit(bus, number)
+    state = await unit.state()
+    models: list[str] = []
+    if state == FOUND:
+        models = [definition.id for definition in definitions if await _is(unit, definition)]
+    return Scanned(unit=number, state=state, models=tuple(models))
 
 
 async def _is(unit: _Unit, definition: Definition) -> bool:

@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "view": "gateway.cli.views",
     "key": "gateway.cli.key",
     "channel": "gateway.cli.channel",
+    "upstream": "gateway.cli.upstream",
     "fields": "gateway.cli.fields",
     "decode": "gateway.cli.decode",
     "simulate": "gateway.cli.simulate",

@@ -28,13 +28,14 @@ from gateway.config.model import (
 from gateway.config.section import Section
 from gateway.config.serve import read_serve
 from gateway.config.text import Node, Problems
+from gateway.config.upstreams import UPSTREAM_EXAMPLE, read_upstream
 from gateway.config.witnesses import WITNESS_EXAMPLE, read_witness
 from gateway.config.world import World
 from gateway.errors import ConfigError
 
 T = TypeVar("T")
 
-KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels", "witnesses", "serve")
+KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels", "upstreams", "witnesses", "serve")
 KEY_KEYS = ("uri", "previous", "hardware", "counter")
 LOG_KEYS = {
     "commit": ("seconds", "entries"),
@@ -65,8 +66,9 @@ def build(
     names = {bus.name: bus.protocol for bus in reversed(buses) if bus.name}
     meters = _list(top, "meters", METER_EXAMPLE, lambda node, path: read_meter(node, path, world, names))
     channels = _list(top, "channels", CHANNEL_EXAMPLE, lambda node, path: read_channel(node, path, world))
+    upstreams = _list(top, "upstreams", UPSTREAM_EXAMPLE, lambda node, path: read_upstream(node, path, world))
     witnesses = _list(top, "witnesses", WITNESS_EXAMPLE, lambda node, path: read_witness(node, path, world))
-    _warn_idle(top, buses, meters, problems)
+    _warn_idle(top, buses, meters, problems, others=bool(upstreams))
     config = Config(
         path=file,
         digest=digest,
@@ -77,6 +79,7 @@ def build(
         buses=buses,
         meters=meters,
         channels=channels,
+        upstreams=upstreams,
         serve=read_serve(top, world),
         witnesses=witnesses,
         warnings=(),
@@ -185,8 +188,10 @@ def _list(top: Section, key: str, example: str, read: Callable[[Node, str], T]) 
     return tuple(read(node, path) for node, path in top.items(key, f"- {example}"))
 
 
-def _warn_idle(top: Section, buses: tuple[BusConfig, ...], meters: tuple[MeterConfig, ...], problems: Problems) -> None:
-    if not meters:
+def _warn_idle(
+    top: Section, buses: tuple[BusConfig, ...], meters: tuple[MeterConfig, ...], problems: Problems, *, others: bool
+) -> None:
+    if not meters and not others:
         where = top.node("meters") or Node(line=1, column=1)
         problems.warn(
             where, "meters", f"no meter is configured, nothing will be read; add one, such as {METER_EXAMPLE}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -33,10 +33,19 @@ class ProtocolInfo:
     id: bool = True
     #: Whether a meter must have an id: it is asked by it.
     needs_id: bool = False
+    #: Raises ConfigError for an id that its meters cannot have; None where any may be.
+    check_id: Callable[[str], None] | None = None
+    #: Whether it logs in, so that its bus must have a user and a password, and nothing else.
+    login: bool = False
+    #: Milliseconds from one new value to the next, which is also the period of polls unless the config says otherwise;
+    #: 0 where there is no such time.
+    fresh_ms: int = 0
     #: Whether its telegrams may be encrypted.
     keys: bool = False
     #: Whether its meters are pulse contacts.
     pulses: bool = False
+    #: How it associates with a DLMS meter: ``hdlc`` or ``wrapper``; empty where it does not.
+    association: str = ""
 
 
 class Catalogue(Protocol):

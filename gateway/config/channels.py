@@ -13,9 +13,9 @@ from gateway.config.text import Node
 from gateway.config.world import World
 
 CHANNEL_EXAMPLE = "{name: local, directory: channel}"
-_MQTT_KEYS = ("topic", "tls", "client_id", "password_file", "window")
+MQTT_KEYS = ("topic", "tls", "client_id", "password_file", "window")
 _DIRECTORY_KEYS = ("keep_mb",)
-CHANNEL_KEYS = ("name", "mqtt", "directory", *_MQTT_KEYS, *_DIRECTORY_KEYS)
+CHANNEL_KEYS = ("name", "mqtt", "directory", *MQTT_KEYS, *_DIRECTORY_KEYS)
 TLS_KEYS = ("ca", "cert", "key")
 _WINDOW = 20
 _KEEP_MB = 64
@@ -31,7 +31,7 @@ def read_channel(node: Node, path: str, world: World) -> ChannelConfig:
         )
     kind = one_of(section, ("mqtt", "directory"), "where the log goes", CHANNEL_EXAMPLE)
     if section.has(kind):
-        for key in filter(section.has, _DIRECTORY_KEYS if kind == "mqtt" else _MQTT_KEYS):
+        for key in filter(section.has, _DIRECTORY_KEYS if kind == "mqtt" else MQTT_KEYS):
             section.refuse_key(key, f"does not belong to a channel of kind {kind}; remove it")
     if kind == "mqtt":
         return _mqtt(section, name, world)
@@ -64,16 +64,17 @@ def _mqtt(section: Section, name: str, world: World) -> ChannelConfig:
         kind="mqtt",
         url=url,
         topic=topic,
-        tls=_tls(section, url, world),
+        tls=read_tls(section, url, world),
         client_id=client_id,
-        password_file=_password_file(section, url, world),
+        password_file=read_password_file(section, url, world),
         window=section.either("window", kinds.WINDOW, _WINDOW),
         directory=None,
         keep_mb=_KEEP_MB,
     )
 
 
-def _tls(channel: Section, url: MqttUrl, world: World) -> TlsConfig | None:
+def read_tls(channel: Section, url: MqttUrl, world: World) -> TlsConfig | None:
+    """``tls`` of a channel at the broker *url*."""
     if not channel.has("tls"):
         return None
     if channel.good("mqtt") and not url.tls:
@@ -89,7 +90,8 @@ def _tls(channel: Section, url: MqttUrl, world: World) -> TlsConfig | None:
     )
 
 
-def _password_file(section: Section, url: MqttUrl, world: World) -> Path | None:
+def read_password_file(section: Section, url: MqttUrl, world: World) -> Path | None:
+    """``password_file`` of a channel at the broker *url*."""
     file = read_file(section, "password_file", "credential:mqtt-password", Use.PRIVATE, world)
     if file is None or not section.good("mqtt"):
         return file

@@ -15,6 +15,7 @@ from gateway.config.section import Kind, Refused, choice, number_of, seconds, te
 from gateway.config.text import Scalar, clip
 from gateway.errors import MalformedError
 from gateway.log.cosignature import WitnessKey
+from gateway.log.vkey import VerifierKey
 
 _MAX_NAME = 64
 _MAX_ORIGIN = 200
@@ -127,6 +128,7 @@ def _serve_address(value: str) -> tuple[str, int] | None:
     return _address(f"{LOOPBACK}:{value}" if re.fullmatch(r"[0-9]{1,5}", value) else value, None)
 
 
+PROXY = text("a port, or HOST:PORT", '"127.0.0.1:5020"', _serve_address, ("", 0))
 SERVE_HTTP = text("a port, or HOST:PORT", '"127.0.0.1:8067"', _serve_address, ("", 0))
 
 
@@ -188,6 +190,17 @@ def _witness_vkey(value: str) -> str:
 
 
 WITNESS_VKEY = text("a witness's verifier key", '"witness.example.org/w1+1f0c3a77+BAAA…"', _witness_vkey, "")
+
+
+def _log_vkey(value: str) -> str:
+    try:
+        return VerifierKey.parse(value).text
+    except MalformedError as error:
+        raise Refused(f"{error}; key show prints it on the other gateway") from error
+
+
+LOG_VKEY = text("a log's verifier key", '"meters.example.org/roof-7+1f0c3a77+AQAA…"', _log_vkey, "")
+METER_THERE = text("the name of a meter on the other gateway", "main", lambda v: v if v.isprintable() else None, "")
 
 
 def _topic(value: str) -> str | None:
@@ -280,6 +293,7 @@ FLAG = Kind(
 )
 EVERY = seconds(100, DAY_MS, "10")
 WITNESS_EVERY = seconds(1000, DAY_MS, "300")
+SILENCE = seconds(1000, 7 * DAY_MS, "600")
 TIMEOUT = seconds(50, 60_000, "1.5")
 COMMIT_SECONDS = seconds(0, 3_600_000, "10")
 COMMIT_ENTRIES = whole(1, 65_536, 64)

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 
 from gateway.config import kinds
 from gateway.config.catalogue import ModelInfo, ProtocolInfo
+from gateway.config.dlms import ASSOCIATION_KEYS, read_association
 from gateway.config.files import Use
 from gateway.config.http import HTTP_KEYS, read_http
-from gateway.config.model import BusConfig, MeterConfig, PulseConfig, SerialConfig
+from gateway.config.model import BusConfig, MeterConfig, SerialConfig
 from gateway.config.parts import one_of
+from gateway.config.proxy import PROXY_KEYS, read_proxy
+from gateway.config.pulses import PulseConfig
 from gateway.config.section import Section, one
 from gateway.config.text import Node, clip
 from gateway.config.world import World
@@ -21,8 +24,20 @@ METER_EXAMPLE = "{name: main, model: eastron-sdm630, bus: lan, unit: 1}"
 _BUS_KINDS = ("serial", "tcp", "rtu_over_tcp", "http", "gpio", "simulator")
 _LINE_KEYS = ("baud", "parity", "stop_bits")
 PULSE_KEYS = ("line", "impulses", "start", "active")
-BUS_KEYS = ("name", *_BUS_KINDS, "protocol", *_LINE_KEYS, *HTTP_KEYS, "dzg_sign", "timeout")
-METER_KEYS = ("name", "model", "bus", "unit", "id", "keys", *PULSE_KEYS, "every", "points", "conceal")
+BUS_KEYS = ("name", *_BUS_KINDS, "protocol", *_LINE_KEYS, *HTTP_KEYS, "dzg_sign", "timeout", *PROXY_KEYS)
+METER_KEYS = (
+    "name",
+    "model",
+    "bus",
+    "unit",
+    "id",
+    "keys",
+    *ASSOCIATION_KEYS,
+    *PULSE_KEYS,
+    "every",
+    "points",
+    "conceal",
+)
 MODBUS, S0, SML = "modbus", "s0", "sml"
 _EVERY_MS = 10_000
 _STABLE = "/dev/serial/by-id/"
@@ -52,10 +67,11 @@ def read_bus(node: Node, path: str, world: World) -> BusConfig:
         serial=serial,
         host=host,
         port=port,
-        http=read_http(section, world) if kind == "http" else None,
+        http=read_http(section, world, info) if kind == "http" else None,
         gpio=_gpio(section, world) if kind == "gpio" else None,
         dzg_sign=_dzg_sign(section, protocol),
         timeout_ms=section.get("timeout", kinds.TIMEOUT),
+        proxy=read_proxy(section, protocol, world),
     )
 
 
@@ -136,7 +152,8 @@ def read_meter(node: Node, path: str, world: World, buses: Mapping[str, str]) ->
     model, info = _model(section, world) if spoken.model else (protocol, None)
     unit, number = _address_on_bus(section, world, bus, spoken)
     _refuse_foreign(section, protocol, spoken)
-    every_ms = section.either("every", kinds.EVERY, _EVERY_MS)
+    _check_id(section, number, spoken)
+    every_ms = _every_ms(section, world, spoken)
     points = _points(section, info, model, world) if section.has("points") else None
     conceal = section.either("conceal", kinds.FLAG, False)
     return MeterConfig(
@@ -147,6 +164,7 @@ def read_meter(node: Node, path: str, world: World, buses: Mapping[str, str]) ->
         id=number,
         keys=_keys(section, world) if spoken.keys else (),
         pulses=_pulses(section, world, bus) if spoken.pulses else None,
+        association=read_association(section, world, spoken.association) if spoken.association else None,
         every_ms=every_ms,
         points=points,
         conceal=conceal,
@@ -177,11 +195,31 @@ def _address_on_bus(
     return unit, None
 
 
+def _check_id(section: Section, number: str | None, spoken: ProtocolInfo) -> None:
+    if spoken.check_id is None or number is None or not section.good("id"):
+        return
+    try:
+        spoken.check_id(number)
+    except ConfigError as error:
+        section.refuse("id", str(error).removeprefix("id "))
+
+
+def _every_ms(section: Section, world: World, spoken: ProtocolInfo) -> int:
+    every_ms = section.either("every", kinds.EVERY, spoken.fresh_ms or _EVERY_MS)
+    node = section.node("every")
+    if every_ms < spoken.fresh_ms and node is not None:
+        fresh = f"{spoken.fresh_ms / 1000:g}"
+        advice = f"a new value comes every {fresh} s, and a poll that finds none is a missed one; write {fresh} or more"
+        world.problems.warn(node, section.place("every"), f"{every_ms / 1000:g} s: {advice}")
+    return every_ms
+
+
 def _refuse_foreign(section: Section, protocol: str, spoken: ProtocolInfo) -> None:
     """Keys that say nothing in this protocol."""
     pulses = ((key, spoken.pulses) for key in PULSE_KEYS)
     known_keys = (("model", spoken.model), ("unit", spoken.unit), ("id", spoken.id), ("keys", spoken.keys))
-    for key, known in (*known_keys, *pulses):
+    association = ((key, bool(spoken.association)) for key in ASSOCIATION_KEYS)
+    for key, known in (*known_keys, *pulses, *association):
         if section.has(key) and not known:
             section.refuse_key(key, f"means nothing in the protocol {protocol} of its bus; remove it")
 

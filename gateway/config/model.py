@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from gateway.config.association import AssociationConfig
+from gateway.config.pulses import PulseConfig
+from gateway.config.shared import ProxyConfig
+from gateway.config.upstream import UpstreamConfig
 from gateway.errors import ConfigError
 
 
@@ -122,8 +126,8 @@ class HttpConfig:
 
     #: ``http``: ``https://HOST[:PORT][/PREFIX]``; ``http://`` for a device that has no TLS.
     url: str
-    #: ``user`` and ``password_file``, or ``bearer_file``, or ``api_key_file``: a name, and sources of secrets; empty
-    #: where they are not given.
+    #: ``user`` and ``password_file`` (WattTime needs them), ``bearer_file``, or ``api_key_file``: a name, and sources
+    #: of secrets; empty where they are not given.
     user: str
     password: str
     bearer: str
@@ -159,20 +163,8 @@ class BusConfig:
     dzg_sign: bool | None
     #: ``timeout``: seconds to wait for a reply beyond the time on the wire, 0.05 to 60; None leaves it to the driver.
     timeout_ms: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PulseConfig:
-    """What a meter with a pulse contact needs besides its bus."""
-
-    #: ``line``: the line's number in the GPIO chip, as gpioinfo(1) counts.
-    line: int
-    #: ``impulses``: how many of them are one kWh, as on the meter's plate.
-    impulses: int
-    #: ``start``: what the meter's display showed in Wh when the count began; default 0.
-    start_wh: int
-    #: ``active``: low where the closed contact pulls the line down, high where it pulls it up; default low.
-    active_low: bool
+    #: ``proxy`` and ``proxy_units``; None (left out): nobody else reads the bus through this gateway.
+    proxy: ProxyConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +189,9 @@ class MeterConfig:
     keys: tuple[str, ...]
     #: For meters on a ``gpio`` bus only.
     pulses: PulseConfig | None
-    #: ``every``: seconds from one poll to the next, 0.1 to 86400, default 10.
+    #: For DLMS meters that are asked only.
+    association: AssociationConfig | None = None
+    #: ``every``: seconds from one poll to the next, 0.1 to 86400, default 10, and 300 for WattTime.
     every_ms: int
     #: ``points``: names of the points to read; None (left out) reads those that the model marks as default.
     points: tuple[str, ...] | None
@@ -300,6 +294,7 @@ class Config:
     buses: tuple[BusConfig, ...]
     meters: tuple[MeterConfig, ...]
     channels: tuple[ChannelConfig, ...]
+    upstreams: tuple[UpstreamConfig, ...]
     serve: ServeConfig | None
     witnesses: tuple[WitnessConfig, ...]
     #: What is probably not meant, but can be run.

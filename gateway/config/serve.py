@@ -20,7 +20,7 @@ def read_serve(top: Section, world: World) -> ServeConfig | None:
     section = Section(top.node("serve"), top.place("serve"), world.problems, SERVE_KEYS, SERVE_EXAMPLE)
     host, port = section.need("http", kinds.SERVE_HTTP)
     node = section.node("http")
-    if section.good("http") and node is not None and not _is_loopback(host):
+    if section.good("http") and node is not None and not is_loopback(host):
         world.problems.warn(
             node,
             section.place("http"),
@@ -30,5 +30,6 @@ def read_serve(top: Section, world: World) -> ServeConfig | None:
     return ServeConfig(host=host, port=port)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this board reaches it."""
     return host.lower() in {"localhost", "::1"} or re.fullmatch(r"127\.[0-9.]+", host) is not None

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.config.model import Config
-from gateway.reading import Clock
+from gateway.errors import TamperError, UnavailableError
+from gateway.history import last_values
+from gateway.log.entry import ALARM
+from gateway.reading import Clock, Scaled
 from gateway.task import Progress
 from gateway.writer import Writer
 
@@ -36,6 +39,15 @@ def begin(
     from gateway.fields.keeper import begin
 
     return begin(config.state_dir, writer, clock, days).run
+
+
+def remembered(state_dir: Path, writer: Writer) -> dict[str, dict[str, Scaled]]:
+    """The newest values by meter and point; none, with an alarm, where the log cannot tell them."""
+    try:
+        return last_values(writer.log, reader(state_dir, writer))
+    except (TamperError, UnavailableError) as error:
+        writer.event("log-changed", ALARM, writer.log.origin, str(error))
+        return {}
 
 
 def reader(state_dir: Path, writer: Writer) -> FieldReader | None:

@@ -159,14 +159,16 @@ class Follower:
         clock: Callable[[], float],
         watch: WitnessWatch | None = None,
         silence: SilenceWatch | None = None,
+        each_step: Callable[[], None] = lambda: None,
     ) -> None:
+        """*each_step* is called several times a second, and whenever something came and is stored."""
         self.findings = 0
         self.tampered = False
         #: Set from a signal handler: the exit code to end with.
         self.stop: int | None = None
         self._receiver, self._feed, self._report, self._clock = receiver, feed, report, clock
         self._asker, self._held, self._connection = Asker(clock), Held(), 0
-        self._watch, self._silence = watch, silence
+        self._watch, self._silence, self._each_step = watch, silence, each_step
         self._gaps: list[Finding] = []
         self._gap_end = 0
         self._trouble = ""
@@ -209,6 +211,7 @@ class Follower:
         if self._feed.trouble != self._trouble:
             self._trouble = self._feed.trouble
             self._report.notice(self._trouble or "connected")
+        self._each_step()
 
     def _judge(self, delivery: Delivery) -> list[Outcome]:
         if delivery.what is What.GENESIS:

@@ -43,6 +43,8 @@ SHA-256(0x00 ‖ entry bytes), see ``gateway.log.tree``. Bodies, by kind:
                kept beside the log and can be shown one by one; see ``gateway.log.fields``
 13 attestation [step, counter, value, [[kind, data, signature, public key], …]]: what a key store says, see
                ``gateway.log.counting``
+14 imported    [origin, first seq, [item, …], [hash, …], checkpoint note]: entries of another log, as they are there,
+               and what proves them; see ``gateway.log.imported``
 =============  ====================================================================================================
 """
 

@@ -90,7 +90,12 @@ class EvidenceResult:
 
 def evidence_hashes(node: NodeSource, seqs: Sequence[int], size: int) -> list[bytes]:
     """The hashes that prove the entries *seqs* (ascending) in the tree of *size*."""
-    return [range_root(node, *bounds) for bounds in _gaps(seqs, 0, len(seqs), 0, size)]
+    return [range_root(node, *bounds) for bounds in evidence_ranges(seqs, size)]
+
+
+def evidence_ranges(seqs: Sequence[int], size: int) -> Iterator[tuple[int, int]]:
+    """The leaf ranges whose roots these hashes are, in their order."""
+    return _gaps(seqs, 0, len(seqs), 0, size)
 
 
 def _gaps(seqs: Sequence[int], low: int, high: int, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -35,6 +35,7 @@ class Kind(IntEnum):
     MANIFEST = 11
     CONCEALED = 12
     ATTESTATION = 13
+    IMPORTED = 14
 
     @property
     def text(self) -> str:
@@ -74,13 +75,15 @@ def _is_concealed(body: list[Any]) -> bool:
     return _matches(body, "iih") and body[0] >= 0 and 1 <= body[1] <= MAX_FIELDS
 
 
-#: Item types by letter: i integer, t text, b bytes, h 32 bytes, T array of texts.
+#: Item types by letter: i integer, t text, b bytes, h 32 bytes; T, L and H arrays of texts, bytes and 32 bytes.
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "i": lambda item: type(item) is int and LOWEST <= item <= HIGHEST,
     "t": lambda item: type(item) is str,
     "b": lambda item: type(item) is bytes,
     "h": lambda item: type(item) is bytes and len(item) == 32,
     "T": lambda item: type(item) is list and all(type(text) is str for text in item),
+    "L": lambda item: type(item) is list and all(type(data) is bytes for data in item),
+    "H": lambda item: type(item) is list and all(type(data) is bytes and len(data) == 32 for data in item),
     "P": lambda item: type(item) is list and len(item) in (0, 2) and all(type(text) is str for text in item),
     "B": lambda item: type(item) is list and all(_matches(row, "ih") for row in item),
     "A": lambda item: type(item) is list and all(_matches(row, "tbbb") for row in item),
@@ -110,6 +113,7 @@ _SHAPES: dict[Kind, str] = {
     Kind.BEACON: "tb",
     Kind.MANIFEST: "iitihB",
     Kind.ATTESTATION: "ttiA",
+    Kind.IMPORTED: "tiLHb",
 }
 
 #: Whether a list is the body of an entry of that kind.

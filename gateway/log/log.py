@@ -31,7 +31,7 @@ NOT_CONFIRMED = bytes(32)
 #: Code of the event that a clean stop writes last.
 SHUTDOWN = "shutdown"
 #: Halves of a full disk's reserve that an entry leaves: gaps shall not use up what alarms need.
-_SPARE = {Kind.READING: 2, Kind.CONCEALED: 2, Kind.GAP: 1}
+_SPARE = {Kind.READING: 2, Kind.CONCEALED: 2, Kind.IMPORTED: 2, Kind.GAP: 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -202,6 +202,11 @@ class Segments:
             self.reader.packs.refresh()
             return self._files.drop_below(self.reader.packs.end_seq)
 
+    def drop_below(self, end_seq: int) -> list[Path]:
+        """Forgets the segments whose entries are all below *end_seq*, never the newest; they are to be removed."""
+        with self._lock:
+            return self._files.drop_below(end_seq)
+
     def prepare(self) -> None:
         """Makes the next segment ready, so that a full disk is met here and not by an append. Blocks on the disk.
 

@@ -35,9 +35,10 @@ def write_index(path: Path, seqs: Iterable[int]) -> None:
     durable.write_atomically(path, "".join(f"{seq}\n" for seq in sorted(set(seqs))).encode())
 
 
-def statements_at(seqs: Iterable[int], entry: Callable[[int], bytes]) -> list[Statement]:
-    """The statements in those of the entries that are key entries, in order."""
-    found = [statement for seq in sorted(set(seqs)) if (statement := statement_of(entry(seq))) is not None]
+def statements_at(seqs: Iterable[int], entry: Callable[[int], bytes | None]) -> list[Statement]:
+    """The statements in those of the entries that are key entries, in order; an entry may be there no more."""
+    entries = filter(None, (entry(seq) for seq in sorted(set(seqs))))
+    found = [statement for data in entries if (statement := statement_of(data)) is not None]
     return sorted(found, key=lambda statement: statement.seq)
 
 
@@ -53,9 +54,9 @@ def statement_of(data: bytes) -> Statement | None:
         return None
 
 
-def find_statements(size: int, read: Callable[[int, int], list[bytes]]) -> list[int]:
-    """The seqs of all key entries below *size*."""
-    seq, found = 0, []
+def find_statements(size: int, read: Callable[[int, int], list[bytes]], first: int = 0) -> list[int]:
+    """The seqs of all key entries from *first* on, below *size*."""
+    seq, found = first, []
     while seq < size:
         batch = read(seq, min(size, seq + _BATCH))
         found += [seq + index for index, data in enumerate(batch) if data[2] == Kind.KEY]

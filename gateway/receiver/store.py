@@ -5,8 +5,12 @@ In the directory:
     <seq>.seg …       the settled entries and their checkpoints, a log as ``gateway/log/frame.py`` specifies
     pending-<n>       pending entries (``gateway/receiver/spool.py``)
     keys              which entries hold key statements (``gateway/receiver/key_index.py``)
+    statements        rotations and revocations in entries that were forgotten, one note behind the other
     evidence/         what contradicts the log, at most 64 files and 16 MiB
     .lock             an advisory lock (flock(2)): one receiver at a time
+
+A receiver that hands on what is settled may forget it (``forget``): the oldest segments go, and what they held is then
+not known any more, as it is without a store. ``log verify`` takes such a directory for one with a beginning missing.
 
 Order of things: pending entries are durable before their message is acknowledged; settled entries and their
 checkpoint are durable in the log before they leave the pending files. A crash in between leaves entries in both, which
@@ -24,7 +28,7 @@ from gateway import durable
 from gateway.errors import ConfigError, TamperError
 from gateway.log.files import tidy
 from gateway.log.frame import FrameError
-from gateway.log.key_statement import Statement
+from gateway.log.key_statement import Certificate, Statement, parse_statement, split_statements
 from gateway.log.scan import Contents, extend_tree, load, load_chained, segment_name, segment_starts
 from gateway.log.segment import Segments
 from gateway.log.tree import EMPTY_ROOT, Frontier, leaf_hash
@@ -44,10 +48,14 @@ class ReceiverStore:
         durable.make_directory(directory)
         self.directory = directory
         self._keys = directory / "keys"
+        self._statements = directory / "statements"
+        #: Settled entries before this one were forgotten.
+        self.first_seq = 0
         self._lock = _lock(directory)
         self._segments: Segments | None = None
         if segment_starts(directory):
             self._open(None)
+            self.first_seq = segment_starts(directory)[0]
         self.spool = Spool(directory)
         self._uncommitted = 0
         self._settled = False
@@ -127,33 +135,61 @@ class ReceiverStore:
 
     def statements(self, size: int) -> list[Statement]:
         """The key statements in the first *size* entries."""
+        return [*self._forgotten_statements(), *statements_at(self._key_seqs(size), self.entry)]
+
+    def _key_seqs(self, size: int) -> list[int]:
         seqs = read_index(self._keys)
         if seqs is None and size:
-            seqs = find_statements(size, self.segments.read)
+            seqs = find_statements(size, self.segments.read, self.first_seq)
             write_index(self._keys, seqs)
-        return statements_at((seq for seq in seqs or () if seq < size), self.entry)
+        return [seq for seq in seqs or () if self.first_seq <= seq < size]
+
+    def _forgotten_statements(self) -> list[Statement]:
+        notes = split_statements(self._statements.read_bytes()) if self._statements.exists() else []
+        # A crash leaves a statement here and in its entry.
+        return [said for said in map(parse_statement, notes) if said.seq < self.first_seq]
+
+    def forget(self, size: int) -> None:
+        """Entries below *size* are kept elsewhere: the segments that hold nothing else go. Raises OSError."""
+        first = max((start for start in segment_starts(self.directory) if start <= size), default=0)
+        if first <= self.first_seq:
+            return
+        said = [*self._forgotten_statements(), *statements_at(self._key_seqs(first), self.entry)]
+        notes = b"".join(each.note for each in said if not isinstance(each, Certificate))
+        if notes:
+            durable.write_atomically(self._statements, notes)
+        # A crash leaves statements here and in their entries, which is harmless.
+        self.first_seq = first
+        for path in self.segments.drop_below(first):
+            # The oldest first, each for good: a crash leaves no hole.
+            durable.remove([path])
+            durable.sync_directory(self.directory)
 
     def _commit_segments(self) -> None:
         self.segments.commit()
         self._uncommitted = 0
 
-    def entry(self, seq: int) -> bytes:
-        """The settled entry *seq*."""
+    def entry(self, seq: int) -> bytes | None:
+        """The settled entry *seq*; None where it was forgotten."""
+        if seq < self.first_seq:
+            return None
         self._commit_segments()
         return self.segments.read(seq, seq + 1)[0]
 
-    def leaves(self, start: int, stop: int) -> list[bytes]:
-        """Leaf hashes of settled entries."""
+    def leaves(self, start: int, stop: int) -> list[bytes | None]:
+        """Leaf hashes of settled entries; None for those that were forgotten."""
         self._commit_segments()
-        found: list[bytes] = []
+        found: list[bytes | None] = [None] * (min(stop, self.first_seq) - start)
         while start + len(found) < stop:
             found += map(leaf_hash, self.segments.read(start + len(found), stop))
         return found
 
-    def root_at(self, size: int) -> bytes:
-        """The root over the first *size* settled entries, from the segment that holds the last of them."""
+    def root_at(self, size: int) -> bytes | None:
+        """The root over the first *size* settled entries, from the segment that holds the last; None if forgotten."""
         if size == 0:
             return EMPTY_ROOT
+        if size < self.first_seq:
+            return None
         self._commit_segments()
         start = max(start for start in segment_starts(self.directory) if start <= size)
         path = self.directory / segment_name(start)

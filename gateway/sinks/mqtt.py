@@ -168,7 +168,7 @@ class MqttSink:
             address=address,
             client_id=settings.client_id,
             username=settings.username,
-            password=_read_password(settings.password_file),
+            password=read_password(settings.password_file),
             version=version,
             will_topic=self._topics.status,
             will=self._will,
@@ -209,7 +209,7 @@ class MqttSink:
             await asyncio.wait({task})
 
 
-def _read_password(path: Path | None) -> str | None:
+def read_password(path: Path | None) -> str | None:
     """The file's content without the line end. Raises SinkUnavailable when others can read it."""
     if path is None:
         return None

@@ -4,6 +4,11 @@ JSON: {"framing": "wrapper" or "hdlc", "password": text, "keys": [EK, AK] in hex
 "pdu": longest APDU, "information": longest information of a frame}. It serves one TCP connection at a time until its
 standard input closes.
 
+Also {"port": TCP port, "device": true for a pseudo-terminal instead, whose name is on standard output, "servers": HDLC
+addresses that are there, "name": logical device name, "scaler": that of the energy, "lists": false for one attribute in
+a request, "counters": a file that takes system title and invocation counter of each ciphered APDU; one that did not
+rise is not answered, and the public client is told the highest}.
+
 Framing, ciphering, authentication and blocks are the library's. Its server (1.0.203) calls methods of other languages'
 editions that this one does not have, so GET, ACTION and SNRM are answered here, with its codecs, and the AARE is made
 by dlms-cosem.
@@ -14,9 +19,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import pty
 import socket
 import sys
 import threading
+import tty
+from pathlib import Path
 
 from dlms_cosem import enumerations
 from dlms_cosem.protocol.acse.aare import ApplicationAssociationResponse
@@ -26,6 +34,7 @@ from gurux_dlms.AesGcmParameter import AesGcmParameter
 from gurux_dlms.ConnectionState import ConnectionState
 from gurux_dlms.enums import Authentication, DataType, InterfaceType, ObjectType, Security
 from gurux_dlms.enums.Command import Command
+from gurux_dlms.enums.Conformance import Conformance
 from gurux_dlms.enums.ErrorCode import ErrorCode
 from gurux_dlms.enums.RequestTypes import RequestTypes
 from gurux_dlms.enums.SourceDiagnostic import SourceDiagnostic
@@ -85,6 +94,38 @@ def deciphered(settings, data) -> None:
     data.command = Command(data.data.getUInt8())
 
 
+class Heard:
+    """The invocation counters so far; the file outlives this process, as a meter's memory does."""
+
+    path: Path | None = None
+    refused = False
+
+    @classmethod
+    def highest(cls) -> int:
+        lines = cls.path.read_text().splitlines() if cls.path and cls.path.exists() else []
+        return max((int(line.split()[1]) for line in lines), default=0)
+
+    @classmethod
+    def take(cls, title: bytes, counter: int) -> None:
+        if cls.path is None:
+            return
+        cls.refused = counter <= cls.highest()
+        if cls.refused:
+            raise ValueError("an old invocation counter")
+        with cls.path.open("a") as file:
+            file.write(f"{title.hex()} {counter}\n")
+
+
+original_decrypt = GXCiphering.decrypt.__func__
+
+
+def decrypt(cls, settings, p, data):
+    plain = original_decrypt(cls, settings, p, data)
+    Heard.take(bytes(settings.sourceSystemTitle), p.invocationCounter)
+    return plain
+
+
+GXCiphering.decrypt = classmethod(decrypt)
 _GXAPDU.generateAARE = aare
 GXDLMS.handleGloDedRequest = deciphered
 # The accessors that the library's server asks for and its reply lacks.
@@ -99,7 +140,9 @@ MOMENT = dt.datetime(2026, 1, 15, 12, 0, 0, tzinfo=dt.UTC)
 class Meter(GXDLMSSecureServer):
     """The server with a few objects."""
 
-    def __init__(self, wanted: dict) -> None:
+    def __init__(self, wanted: dict, client: int, server: int) -> None:
+        self.is_public = client == 16 and bool(wanted.get("counters"))
+        self.server = server
         framing = InterfaceType.WRAPPER if wanted["framing"] == "wrapper" else InterfaceType.HDLC
         super().__init__(True, framing)
         self.wanted = wanted
@@ -107,11 +150,13 @@ class Meter(GXDLMSSecureServer):
         self.hdlc = self.settings.hdlc
         self.hdlc.maxInfoTX = self.hdlc.maxInfoRX = wanted.get("information", 128)
         self.hdlc.inactivityTimeout = 0
-        if wanted.get("keys"):
+        if wanted.get("keys") and not self.is_public:
             cipher = self.settings.cipher = self.settings.ciphering
             cipher.systemTitle = TITLE
             cipher.blockCipherKey, cipher.authenticationKey = (bytes.fromhex(key) for key in wanted["keys"])
             cipher.security = Security.AUTHENTICATION_ENCRYPTION
+        if not wanted.get("lists", True):
+            self.conformance = self.conformance & ~Conformance.MULTIPLE_REFERENCES
         self.rest = GXByteBuffer()
         self.started = False
         self.fill(wanted.get("rows", 3))
@@ -119,9 +164,14 @@ class Meter(GXDLMSSecureServer):
 
     def fill(self, rows: int) -> None:
         name = GXDLMSData("0.0.42.0.0.255")
-        name.value = "GRX0000000007"
+        name.value = self.wanted.get("name", "GRX0000000007")
+        if self.wanted.get("servers"):
+            name.value = f"GRX{self.server:010}"
+        frames = GXDLMSData("0.0.43.1.0.255")
+        frames.value = Heard.highest()
+        frames.setDataType(2, DataType.UINT32)
         energy = GXDLMSRegister("1.0.1.8.0.255")
-        energy.value, energy.scaler, energy.unit = 123456789, 0.1, Unit.ACTIVE_ENERGY
+        energy.value, energy.scaler, energy.unit = 123456789, self.wanted.get("scaler", 0.1), Unit.ACTIVE_ENERGY
         energy.setDataType(2, DataType.UINT32)
         volts = GXDLMSRegister("1.0.32.7.0.255")
         volts.value, volts.scaler, volts.unit = 2301, 0.1, Unit.VOLTAGE
@@ -137,7 +187,8 @@ class Meter(GXDLMSSecureServer):
             profile.buffer.append([GXDateTime(moment), 1000 + row])
         profile.entriesInUse = profile.profileEntries = rows
         association = GXDLMSAssociationLogicalName("0.0.40.0.0.255")
-        for item in (name, energy, volts, clock, profile, association):
+        items = [frames] if self.is_public else []
+        for item in (*items, name, energy, volts, clock, profile, association):
             self.items.append(item)
             association.objectList.append(item)
         self.profile = profile
@@ -146,7 +197,7 @@ class Meter(GXDLMSSecureServer):
         return True
 
     def onValidateAuthentication(self, authentication, password):
-        wanted = self.wanted.get("password", "")
+        wanted = "" if self.is_public else self.wanted.get("password", "")
         if wanted and authentication == Authentication.LOW:
             same = bytes(password or b"") == wanted.encode()
             return SourceDiagnostic.NONE if same else SourceDiagnostic.AUTHENTICATION_FAILURE
@@ -289,20 +340,70 @@ class Meter(GXDLMSSecureServer):
         return bytes(reply.reply or b"")
 
 
+def addresses(data: bytes) -> tuple[int, int]:
+    """Client and server of a frame; the server's logical address."""
+    if data[0] == 0:
+        return int.from_bytes(data[2:4], "big"), int.from_bytes(data[4:6], "big")
+    end = 3
+    while not data[end] & 1:
+        end += 1
+    logical = data[3] >> 1 if end < 6 else data[3] >> 1 << 7 | data[4] >> 1
+    return data[end + 1] >> 1, logical
+
+
 def serve(listener: socket.socket, wanted: dict) -> None:
     while True:
         connection, _ = listener.accept()
-        meter = Meter(wanted)
+        meter = None
         with connection:
             while data := connection.recv(4096):
+                meter = meter or Meter(wanted, *addresses(data))
+                Heard.refused = False
                 answer = meter.answer(data)
+                if Heard.refused:
+                    break
                 if answer:
                     connection.sendall(answer)
 
 
+def serve_line(far: int, wanted: dict) -> None:
+    """Several meters on one line; who is not there says nothing."""
+    meters: dict[int, Meter] = {}
+    buffer = b""
+    while True:
+        buffer += os.read(far, 4096)
+        while len(buffer) > 3 and len(buffer) >= (size := ((buffer[1] & 7) << 8 | buffer[2]) + 2):
+            frame, buffer = buffer[:size], buffer[size:]
+            client, server = addresses(frame)
+            if server not in wanted["servers"]:
+                continue
+            if is_snrm(frame):
+                meters[server] = Meter(wanted, client, server)
+            Heard.refused = False
+            answer = meters[server].answer(frame) if server in meters else b""
+            if answer and not Heard.refused:
+                os.write(far, answer)
+
+
+def is_snrm(frame: bytes) -> bool:
+    end = 3
+    while not frame[end] & 1:
+        end += 1
+    return frame[end + 2] == 0x93
+
+
 def main() -> None:
     wanted = json.loads(sys.argv[1])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    Heard.path = Path(wanted["counters"]) if wanted.get("counters") else None
+    if wanted.get("device"):
+        far, near = pty.openpty()
+        tty.setraw(far)
+        tty.setraw(near)
+        print(os.ttyname(near), flush=True)
+        threading.Thread(target=serve_line, args=(far, wanted), daemon=True).start()
+        sys.stdin.read()
+        os._exit(0)
+    with socket.create_server(("127.0.0.1", wanted.get("port", 0))) as listener:
         print(listener.getsockname()[1], flush=True)
         threading.Thread(target=serve, args=(listener, wanted), daemon=True).start()
         sys.stdin.read()
