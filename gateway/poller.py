@@ -177,7 +177,7 @@ class Poller:
                 text = f"the meter {before} was followed by the meter {number}"
             self._writer.event("meter-exchanged", WARNING, self.health.name, text)
         elif not self.conceal:
-            self._writer.event("meter-number", INFORMATION, self.health.name, f"this is the meter {number}")
+            self._writer.event("meter-number", INFORMATION, self.health.name, f"this is the meter {number}", quiet=True)
 
     def _fail(self, reason: str) -> None:
         self._miss(self._clock(), 1, reason)

@@ -137,9 +137,10 @@ class Writer:
         lost.count += 1
         lost.last = moment
 
-    def event(self, code: str, severity: int, subject: str, text: str) -> None:
-        """Appends an event, at once durable when it is an alarm; the system log has it in any case."""
-        _log.log((logging.INFO, logging.WARNING, logging.ERROR)[severity], "%s %s: %s", code, subject, text)
+    def event(self, code: str, severity: int, subject: str, text: str, *, quiet: bool = False) -> None:
+        """Appends an event, at once durable when it is an alarm; the system log has it in any case, unless *quiet*."""
+        if not quiet:
+            _log.log((logging.INFO, logging.WARNING, logging.ERROR)[severity], "%s %s: %s", code, subject, text)
         if self._ending:
             # Behind the entry of a clean stop stands nothing, or the next start would take it for a crash.
             return

@@ -55,7 +55,7 @@ def test_a_meter_that_goes_and_comes_back_is_accounted_for(tmp_path: Path) -> No
                 assert gateway.stop() == 0
         entries = gateway.entries()
     assert _meter(told, STEADY)["missed"] == 0
-    states = [event.body[:3] for event in of_kind(entries, Kind.EVENT) if event.body[0].startswith("meter-")]
+    states = [event.body[:3] for event in of_kind(entries, Kind.EVENT) if event.body[0].startswith("meter-o")]
     assert states == [["meter-offline", 1, FICKLE], ["meter-online", 0, FICKLE]]
     gaps = list(of_kind(entries, Kind.GAP))
     assert {gap.body[0] for gap in gaps} == {FICKLE}
