@@ -22,20 +22,20 @@ DRIVERS = (
     "drivers.modbus", "drivers.sml", "drivers.dsmr", "drivers.iec62056", "drivers.mbus", "drivers.dlms", "drivers.http",
     "drivers.s0", "drivers.keys.pkcs11", "drivers.keys.tpm2",
 )  # fmt: skip
-#: Building blocks in the packages of one driver that others are built with, too: CRCs, floats, the opening of ports,
-#: and the lines of text of IEC 62056-21, which a P1 telegram is made of.
+#: Building blocks in the packages of one driver that others are built with, too: a P1 telegram is
+#: made of the lines of text of IEC 62056-21.
 SHARED: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "dsmr": frozenset(
             {
-                "drivers.modbus.frame", "drivers.iec62056.dataset", "drivers.iec62056.parity",
-                "drivers.iec62056.stream", "drivers.iec62056.values",
+                "drivers.iec62056.dataset",
+                "drivers.iec62056.parity",
+                "drivers.iec62056.stream",
+                "drivers.iec62056.values",
             }
         ),
-        "mbus": frozenset({"drivers.modbus.frame", "drivers.modbus.ieee754", "drivers.modbus.transaction"}),
-        "dlms": frozenset({"drivers.modbus.ieee754"}),
     }
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from drivers.ieee754 import BINARY32, shortest
 from drivers.keys.file import open_file_key
-from drivers.modbus.ieee754 import BINARY32, shortest
 from gateway.clock import SystemClock
 from gateway.log.entry import Kind, decode, description
 from gateway.log.log import Declared, open_log

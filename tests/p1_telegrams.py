@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from drivers.dsmr.telegram import crc16_arc
+from drivers.crc16 import crc16
 
 KEY = bytes.fromhex("000102030405060708090A0B0C0D0E0F")
 AUTHENTICATION_KEY = bytes.fromhex("D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF")
@@ -115,7 +115,7 @@ def repaired(data: bytes) -> bytes:
     start = data.find(b"/")
     if mark < 2 or not 0 <= start < mark:
         return data
-    return data[:mark] + f"{crc16_arc(data[start:mark]):04X}\r\n".encode("ascii")
+    return data[:mark] + f"{crc16(data[start:mark], start=0):04X}\r\n".encode("ascii")
 
 
 def encrypted(

@@ -24,7 +24,7 @@ import tty
 from dataclasses import dataclass, field
 from typing import Any
 
-from drivers.modbus.frame import crc16
+from drivers.crc16 import crc16
 
 #: The meters' own port number on the line.
 METERS = -1

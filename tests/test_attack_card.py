@@ -60,7 +60,7 @@ def test_last_weeks_image_is_seen_by_who_kept_a_checkpoint_and_by_nobody_else(tm
     _grown(gateway, 40)
     gateway.notify.close()
     assert gateway.errors.lines == []
-    assert set(events(gateway.entries())) == {"shutdown"}
+    assert set(events(gateway.entries())) == {"meter-number", "shutdown"}
     assert gateway.cli("log", "verify").returncode == 0
     known = gateway.cli("log", "verify", "--known", str(kept))
     assert known.returncode == 4, known.stdout
@@ -150,7 +150,7 @@ def test_a_tail_cut_before_it_was_signed_or_sent_looks_like_a_power_cut(tmp_path
     gateway.notify.close()
     after = gateway.entries()
     assert after[:left] == before[:left]
-    assert set(events(after)) == {"shutdown"}
+    assert set(events(after)) == {"meter-number", "shutdown"}
     assert gateway.cli("log", "verify").returncode == 0
 
 

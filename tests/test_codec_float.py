@@ -1,4 +1,4 @@
-"""IEEE 754 numbers as shortest decimals (drivers/modbus/ieee754.py), against the interpreter's own conversions."""
+"""IEEE 754 numbers as shortest decimals (drivers/ieee754.py), against the interpreter's own conversions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from drivers.modbus.ieee754 import BINARY32, BINARY64, nearest, shortest
+from drivers.ieee754 import BINARY32, BINARY64, nearest, shortest
 from gateway.reading import Scaled
 
 POWERS_OF_TWO = [exponent << 23 for exponent in range(1, 255)]

@@ -17,7 +17,7 @@ import struct
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from drivers.modbus.ieee754 import BINARY32, BINARY64, shortest
+from drivers.ieee754 import BINARY32, BINARY64, shortest
 from gateway.errors import MeterProtocolError
 from gateway.reading import Scaled
 

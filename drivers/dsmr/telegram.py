@@ -21,10 +21,10 @@ from __future__ import annotations
 
 import re
 
+from drivers.crc16 import crc16
 from drivers.iec62056.dataset import DataSet, number, obis, parse_lines
 from drivers.iec62056.stream import BROKEN_BYTES_MAX
 from drivers.iec62056.values import WINTER_OFFSET_H, distinct, is_time, point
-from drivers.modbus.frame import crc16
 from drivers.telegram import BrokenTelegram, Telegram, TelegramPoint
 
 PROTOCOL = "dsmr"
@@ -42,11 +42,6 @@ _OLD_GAS_GROUPS = 7
 
 class _Wrong(ValueError):  # noqa: N818  (named by what came)
     """Bytes that are no telegram, and why."""
-
-
-def crc16_arc(data: bytes) -> int:
-    """CRC-16/ARC: that of Modbus with an empty register at the start, which two bytes FF make of a full one."""
-    return crc16(b"\xff\xff" + data)
 
 
 def parse_telegram(raw: bytes, *, winter_offset_h: int = WINTER_OFFSET_H) -> Telegram | BrokenTelegram:
@@ -84,7 +79,7 @@ def _check(raw: bytes, mark: int, told: str) -> bool:
     """Whether the telegram has a CRC, which is right."""
     if not told:
         return False
-    value = crc16_arc(raw[: mark + 1])
+    value = crc16(raw[: mark + 1], start=0)
     if told not in {f"{value:04X}", f"{value:X}"}:
         hint = "; its lines end with LF alone, set the port to raw" if b"\r" not in raw[:mark] else ""
         raise _Wrong(f"at {mark + 1}: the CRC is {told}, and that of the bytes {value:04X}{hint}")

@@ -19,9 +19,9 @@ import asyncio
 import termios
 from dataclasses import dataclass
 
+from drivers.door import Door
 from drivers.mbus.exchange import BadReply, NoReply, Request
 from drivers.mbus.frame import FRAME_SIZE_MAX, Ack, Long
-from drivers.modbus.transaction import Door
 from drivers.transport import Link, LinkLost, SerialLink, SerialSettings, TcpLink
 
 BAUD = 2400

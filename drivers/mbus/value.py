@@ -16,8 +16,8 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from drivers.ieee754 import BINARY32, shortest
 from drivers.mbus.vif import BITS, DATE, IDENTITY
-from drivers.modbus.ieee754 import BINARY32, shortest
 from gateway.reading import Scaled
 
 #: Low half of DIF → bytes of data (table 4); the variable length is its own case, F is a special function.

@@ -14,8 +14,8 @@ as the result stays below 10**15, so that 1.5 kW at ``scale10: 3`` is the intege
 
 from __future__ import annotations
 
+from drivers.ieee754 import BINARY32, BINARY64, nearest, shortest
 from drivers.modbus.definition import TYPES, PointDef
-from drivers.modbus.ieee754 import BINARY32, BINARY64, nearest, shortest
 from gateway.reading import PointReading, Scaled, Status
 
 #: Largest power of ten, either way, that a scale register may hold (SunSpec Information Model, type sunssf).

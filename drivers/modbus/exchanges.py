@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from drivers.capture import TO_METER, Capture, Piece
-from drivers.modbus.frame import READ_FUNCTIONS, BadReply, Request, crc16, cut_tcp, parse_rtu, parse_tcp
+from drivers.crc16 import crc16
+from drivers.modbus.frame import READ_FUNCTIONS, BadReply, Request, cut_tcp, parse_rtu, parse_tcp
 from gateway.errors import MeterRefused
 
 _RTU_REQUEST = struct.Struct(">BBHHH")

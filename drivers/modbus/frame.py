@@ -17,6 +17,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from drivers.crc16 import crc16
 from gateway.errors import MeterProtocolError, MeterRefused
 
 MAX_REGISTERS = 125
@@ -82,26 +83,6 @@ class Request:
 
     def __str__(self) -> str:
         return f"unit {self.unit} fc{self.fc} 0x{self.address:04x}+{self.count}"
-
-
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (0xA001 if value & 1 else 0)  # noqa: PLW2901  (the shift register itself)
-        table.append(value)
-    return tuple(table)
-
-
-_CRC = _crc_table()
-
-
-def crc16(data: bytes) -> int:
-    """The CRC of serial line appendix B; a frame with its CRC appended (low byte first) gives 0."""
-    value = 0xFFFF
-    for byte in data:
-        value = value >> 8 ^ _CRC[(value ^ byte) & 0xFF]
-    return value
 
 
 def rtu_frame(unit: int, pdu: bytes) -> bytes:

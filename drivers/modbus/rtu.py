@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import asyncio
 
+from drivers.door import Door
 from drivers.modbus.frame import EXCEPTION, BadReply, Request, missing_rtu, parse_rtu, rtu_frame
-from drivers.modbus.transaction import Door, NoReply, Reply, Timing, reopening
+from drivers.modbus.transaction import NoReply, Reply, Timing, reopening
 from drivers.transport import Link
 from gateway.errors import MeterRefused
 

@@ -8,6 +8,7 @@ counted from ``+0``. Requests are told of in the reply that follows; one that no
 
 from __future__ import annotations
 
+from drivers.crc16 import crc16
 from drivers.modbus.frame import (
     EXCEPTION,
     EXCEPTION_TEXT,
@@ -17,7 +18,6 @@ from drivers.modbus.frame import (
     RTU_EXCEPTION_SIZE,
     RTU_REQUEST_SIZE,
     Request,
-    crc16,
 )
 from drivers.telegram import BrokenTelegram, Telegram, TelegramPoint
 from gateway.reading import Scaled

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 
+from drivers.door import Door
 from drivers.modbus.frame import BadReply, Request, TcpReply, cut_tcp, parse_tcp, tcp_frame
-from drivers.modbus.transaction import Door, NoReply, Reply, reopening
+from drivers.modbus.transaction import NoReply, Reply, reopening
 from drivers.transport import Link, LinkLost
 
 #: Requests given up on one connection before it is closed.

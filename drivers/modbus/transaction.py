@@ -8,7 +8,6 @@ A garbled exchange is repeated once, because noise is short; a time-out is not, 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,8 +16,6 @@ from drivers.modbus.frame import RTU_REQUEST_SIZE, BadReply, Request
 from drivers.transport import Link, LinkLost, SerialSettings
 from gateway.errors import MeterUnavailable
 
-REOPEN_S_MIN = 0.5
-REOPEN_S_MAX = 10.0
 #: MBAP or serial line, a network adds this much at most to a healthy exchange.
 NETWORK_S = 0.2
 #: How long a reply that has begun may pause: USB adapters hand bytes over every 16 ms, a busy host later.
@@ -93,35 +90,6 @@ class Timing:
     def nap_s(self, missing: int) -> float:
         """How long one may sleep while *missing* bytes of a reply arrive: less than they need, by two milliseconds."""
         return missing * self.char_s - 0.002 if self.paced else 0.0
-
-
-class Door:
-    """Opens a link when needed, and waits longer after each failure, so that a missing port costs nothing."""
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-        self._pause_s = REOPEN_S_MIN
-        self._closed_until = 0.0
-        self._reason = ""
-
-    async def open(self) -> None:
-        """Opens the link unless it is open. Raises LinkLost, at once while a pause lasts."""
-        if self.link.is_open:
-            return
-        now = asyncio.get_running_loop().time()
-        if now < self._closed_until:
-            raise LinkLost(self._reason)
-        try:
-            await self.link.open()
-        except LinkLost as error:
-            self._reason = str(error)
-            self._closed_until = asyncio.get_running_loop().time() + self._pause_s
-            self._pause_s = min(2 * self._pause_s, REOPEN_S_MAX)
-            raise
-
-    def proved(self) -> None:
-        """A reply came: the next loss is a new one."""
-        self._pause_s = REOPEN_S_MIN
 
 
 async def reopening(link: Link, exchange: Callable[[], Awaitable[Reply]]) -> Reply:
