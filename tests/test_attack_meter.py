@@ -67,7 +67,7 @@ def test_a_swapped_meter_shows_where_its_counter_is_higher_than_can_be(tmp_path:
 
 
 def test_a_swapped_meter_that_goes_on_where_the_other_was_does_not_show(tmp_path: Path) -> None:
-    """Modbus has no name for a meter: the same registers are the same meter to everybody."""
+    """The same registers, the serial number among them, are the same meter to everybody."""
     statuses = _swap(tmp_path, serve(MODEL).contents, restart=False)
     assert set(statuses) == {Status.OK}
 
