@@ -47,7 +47,7 @@ def _vkeys(section: Section, world: World) -> tuple[str, ...]:
     found = _words(section, "vkeys", kinds.LOG_VKEY, world)
     if not section.has("vkeys"):
         section.refuse("vkeys", f"missing, and nothing is taken that is not verified; wanted a list, {kinds.LOG_VKEY}")
-    elif not found and section.good("vkeys"):
+    elif section.good("vkeys") and not section.items("vkeys", kinds.LOG_VKEY.example):
         section.refuse("vkeys", "is empty; nothing is taken that is not verified")
     elif found:
         message = "another upstream follows this log already; each log is followed once"
