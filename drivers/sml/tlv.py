@@ -18,6 +18,8 @@ DEPTH_MAX = 8
 #: Four times four bits of length reach 64 KiB, which no telegram exceeds.
 FIELD_BYTES_MAX = 4
 INTEGER_BYTES_MAX = 8
+#: Bytes that an integer and any other value with a short field may have.
+_INTEGER, _ANY = range(1, INTEGER_BYTES_MAX + 1), range(15)
 #: An element that is left out, and the end of a message.
 ABSENT, END = b"\x01", b"\x00"
 
@@ -106,11 +108,19 @@ class Reader:
 
     def octets(self, what: str) -> bytes | None:
         """Reads an octet string; None where it is left out."""
-        return None if self.skips(ABSENT) else self._of_kind(what, OCTETS).content
+        if self.skips(ABSENT):
+            return None
+        content = self._short(OCTETS, _ANY)
+        return self._of_kind(what, OCTETS).content if content is None else content
 
     def integer(self, what: str, kind: int = UNSIGNED) -> int | None:
         """Reads an integer; None where it is left out."""
-        return None if self.skips(ABSENT) else self._of_kind(what, kind).number
+        if self.skips(ABSENT):
+            return None
+        content = self._short(kind, _INTEGER)
+        if content is None:
+            return self._of_kind(what, kind).number
+        return int.from_bytes(content, "big", signed=kind == SIGNED)
 
     def skip(self, what: str, depth: int = 0) -> None:
         """Reads an element of any type and forgets it."""
@@ -121,6 +131,19 @@ class Reader:
             raise BadSml(f"{what}: lists deeper than {DEPTH_MAX}", self.at)
         for _ in range(self.items(what)):
             self.skip(what, depth + 1)
+
+    def _short(self, kind: int, sizes: range) -> bytes | None:
+        """Reads the content of an element of *kind* with one byte of type and length, as almost all have.
+
+        None for anything else, which takes a closer look; then nothing was read.
+        """
+        at, data = self.at, self._data
+        first = data[at] if at < len(data) else 0x80
+        end = at + (first & 0x0F)
+        if first >> 4 != kind or end > len(data) or end - at - 1 not in sizes:
+            return None
+        self.at = end
+        return data[at + 1 : end]
 
     def _of_kind(self, what: str, kind: int) -> Value:
         at = self.at
