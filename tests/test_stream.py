@@ -241,7 +241,8 @@ async def test_a_port_that_is_away_is_told(make: Make) -> None:
         ("1-0:16.7.0", "power_total", False),
         ("1-3:16.7.0", "power_total_3", False),
         ("0-1:24.2.1", "0-1:24.2.1", False),
-        ("energy", "energy", False),
+        ("energy", "energy", True),
+        ("flow", "flow", False),
     ],
 )
 def test_codes_have_the_names_of_modbus_definitions(code: str, name: str, monotonic: bool) -> None:
