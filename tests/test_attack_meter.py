@@ -27,9 +27,10 @@ def _with_counter(words: tuple[int, int]) -> Contents:
 
 
 def _statuses(entries: list[Entry]) -> list[Status]:
-    """What the log says of the counter, reading by reading."""
+    """What the log says of the counter, reading by reading; a poll while no meter was connected says nothing of it."""
     index = TWELVE.index(COUNTER)
-    return [points_of(entry.body)[index].status for entry in of_kind(entries, Kind.READING)]
+    statuses = [points_of(entry.body)[index].status for entry in of_kind(entries, Kind.READING)]
+    return [status for status in statuses if status is not Status.TIMEOUT]
 
 
 def _swap(folder: Path, other: Contents, *, restart: bool) -> list[Status]:
