@@ -27,6 +27,22 @@ class SinkUnavailable(UnavailableError):  # noqa: N818
     """The far side of a channel did not take, or did not confirm, a message."""
 
 
+class ChainUnavailable(UnavailableError):  # noqa: N818
+    """No node of a chain answered, or none told anything that can be used."""
+
+
+class EndpointsDisagree(ChainUnavailable):
+    """Two nodes of one chain tell different things of the same block: at least one is wrong, none is believed."""
+
+
+class TransactionRefused(UnavailableError):  # noqa: N818
+    """A node did not take a transaction; ``kind`` is one of ``gateway.chain.answers.REFUSALS``."""
+
+    def __init__(self, message: str, *, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class LogUnavailable(UnavailableError):  # noqa: N818
     """The log can take no entry now: disk full, read-only or failing."""
 
@@ -65,6 +81,15 @@ class MeterRefused(MeterProtocolError):  # noqa: N818
     def __init__(self, message: str, *, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+class CallReverted(GatewayError):  # noqa: N818
+    """A contract refused a call; ``reason`` is its text, ``data`` what it gave back: empty where it said nothing."""
+
+    def __init__(self, message: str, *, reason: str = "", data: bytes = b"") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.data = data
 
 
 class MalformedError(GatewayError):
