@@ -40,5 +40,7 @@ class Job(Protocol):
         """The transaction of *key* has succeeded and is deep enough. May be told twice, also after a restart."""
 
     async def refused(self, key: str, error: CallReverted) -> None:
-        """The contract does not take it: found before it was sent, or by a receipt that says so. Not sent again by
-        itself: ``due`` decides what comes next."""
+        """The contract does not take it: found before it was sent, or by a receipt that says so.
+
+        The sender does not send it again by itself: ``due`` decides what comes next.
+        """
