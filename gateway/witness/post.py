@@ -1,21 +1,13 @@
-"""One HTTP request to a witness, within one deadline for all of it: name look-up, connection, TLS, request, answer.
-
-The blocking parts run in threads, so that no witness, however slow, holds up anything else; at the deadline the socket
-is shut down, which ends the thread. Redirections are not followed, and an answer is at most 64 KiB. TLS is that of
-``gateway.sinks.dial``: certificate and name are always checked, and a failure is an error.
-"""
+"""One request to a witness: C2SP's ``add-checkpoint`` over ``gateway.http_post``, with an answer of at most 64 KiB."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.errors import UnavailableError
-from gateway.sinks.dial import Address, TlsSettings, dial
+from gateway.http_post import HttpPeer, Post
+from gateway.sinks.dial import Address, TlsSettings
 from gateway.witness.protocol import ADD_CHECKPOINT, Answer
 
 DEADLINE_S = 30.0
@@ -43,51 +35,7 @@ def endpoint(name: str, url: str, ca: Path | None) -> Endpoint:
 
 async def add_checkpoint(target: Endpoint, body: bytes, deadline_s: float = DEADLINE_S) -> Answer:
     """Posts *body*. Raises UnavailableError, at the latest after *deadline_s*, with what was wrong."""
-    loop = asyncio.get_running_loop()
-    end_s = loop.time() + deadline_s
-    sock = await dial(target.address, deadline_s)
-    exchange = asyncio.create_task(asyncio.to_thread(_exchange, target, sock, body, deadline_s))
-    try:
-        async with asyncio.timeout_at(end_s):
-            return await asyncio.shield(exchange)
-    except TimeoutError:
-        raise UnavailableError(f"{target.address.label} did not answer within {deadline_s:g} s") from None
-    finally:
-        # Not SSLSocket.shutdown, which changes the object under the thread's hands.
-        _end(sock)
-        await asyncio.wait({exchange})
-        # Whatever it raised after the deadline is nobody's news.
-        exchange.cancelled() or exchange.exception()
-
-
-def _end(sock: socket.socket) -> None:
-    try:
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
-    except OSError:
-        # The thread was done with it, or the far side was.
-        return
-
-
-def _exchange(target: Endpoint, sock: socket.socket, body: bytes, timeout_s: float) -> Answer:
-    label = target.address.label
-    sock.settimeout(timeout_s)
-    connection = HTTPConnection(target.address.host, target.address.port)
-    connection.sock = sock
-    headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"}
-    try:
-        connection.request("POST", target.prefix + ADD_CHECKPOINT, body, headers)
-        response = connection.getresponse()
-        data = response.read(MAX_ANSWER + 1)
-        kind = response.getheader("Content-Type") or ""
-    except HTTPException as error:
-        raise UnavailableError(
-            f"{label}: what it answered is no HTTP ({type(error).__name__}); correct its url"
-        ) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UnavailableError(f"{label}: the connection broke: {reason}") from error
-    finally:
-        connection.close()
-    if len(data) > MAX_ANSWER:
-        raise UnavailableError(f"{label}: its answer is larger than {MAX_ANSWER} bytes; correct its url")
-    return Answer(status=response.status, body=data, content_type=kind)
+    path, kind = target.prefix + ADD_CHECKPOINT, "text/plain; charset=utf-8"
+    post = Post(path=path, body=body, content_type=kind, answer_max=MAX_ANSWER)
+    reply = await HttpPeer(target.address).post(post, deadline_s)
+    return Answer(status=reply.status, body=reply.body, content_type=reply.content_type)
