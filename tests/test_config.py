@@ -26,6 +26,7 @@ from gateway.config import (
     load,
 )
 from gateway.config import build as config_build
+from gateway.config import chains as config_chains
 from gateway.config import channels as config_channels
 from gateway.config import meters as config_meters
 from gateway.config import serve as config_serve
@@ -35,7 +36,7 @@ from gateway.log.cosignature import ED25519, WitnessKey
 from tests.config_text import EXAMPLE, MINIMAL, SmallCatalogue, load_text, problems_of
 from tests.parts import ROOT
 
-SECTIONS = {"key", "log", "buses", "meters", "channels", "upstreams", "witnesses", "serve"}
+SECTIONS = {"key", "log", "buses", "meters", "channels", "upstreams", "witnesses", "chains", "serve"}
 WITNESS, OTHER = (WitnessKey.of(f"{name}.example", ED25519, name.encode() * 32) for name in "wv")
 
 
@@ -241,7 +242,7 @@ def test_a_relative_config_path_gives_absolute_values(tmp_path, monkeypatch):
 
 def test_the_reference_names_every_key():
     """docs/config.md has a row for each key that the readers accept."""
-    rows = set(re.findall(r"^\| `([a-z_.]+)`", (ROOT / "docs/config.md").read_text(), flags=re.MULTILINE))
+    rows = set(re.findall(r"^\| `([a-z0-9_.]+)`", (ROOT / "docs/config.md").read_text(), flags=re.MULTILINE))
     keys = {
         *(f"buses.{key}" for key in config_meters.BUS_KEYS),
         *(f"meters.{key}" for key in config_meters.METER_KEYS),
@@ -251,6 +252,12 @@ def test_the_reference_names_every_key():
         *(f"upstreams.{key}" for key in config_upstreams.UPSTREAM_KEYS if key != "tls"),
         *(f"upstreams.tls.{key}" for key in config_channels.TLS_KEYS),
         *(f"witnesses.{key}" for key in config_witnesses.WITNESS_KEYS),
+        *(f"chains.{key}" for key in config_chains.CHAIN_KEYS if key not in (*config_chains.SUBJECTS, "ipfs")),
+        *(f"chains.anchor.{key}" for key in config_chains.ANCHOR_KEYS),
+        *(f"chains.notary.{key}" for key in config_chains.NOTARY_KEYS),
+        *(f"chains.origin.{key}" for key in config_chains.ORIGIN_KEYS),
+        *(f"chains.sessions.{key}" for key in config_chains.SESSION_KEYS),
+        *(f"chains.ipfs.{key}" for key in config_chains.IPFS_KEYS),
         *(f"log.{part}.{key}" for part, keys in config_build.LOG_KEYS.items() for key in keys),
         *(f"serve.{key}" for key in config_serve.SERVE_KEYS),
         *(f"key.{key}" for key in config_build.KEY_KEYS),

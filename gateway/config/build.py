@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from gateway.config import kinds
 from gateway.config.catalogue import Catalogue
+from gateway.config.chains import CHAIN_EXAMPLE, read_chain
 from gateway.config.channels import CHANNEL_EXAMPLE, read_channel
 from gateway.config.files import Files, Use
 from gateway.config.meters import BUS_EXAMPLE, METER_EXAMPLE, read_bus, read_meter
@@ -35,7 +36,7 @@ from gateway.errors import ConfigError
 
 T = TypeVar("T")
 
-KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels", "upstreams", "witnesses", "serve")
+KEYS = ("origin", "state_dir", "key", "log", "buses", "meters", "channels", "upstreams", "witnesses", "chains", "serve")
 KEY_KEYS = ("uri", "previous", "hardware", "counter")
 LOG_KEYS = {
     "commit": ("seconds", "entries"),
@@ -68,6 +69,7 @@ def build(
     channels = _list(top, "channels", CHANNEL_EXAMPLE, lambda node, path: read_channel(node, path, world))
     upstreams = _list(top, "upstreams", UPSTREAM_EXAMPLE, lambda node, path: read_upstream(node, path, world))
     witnesses = _list(top, "witnesses", WITNESS_EXAMPLE, lambda node, path: read_witness(node, path, world))
+    chains = _list(top, "chains", CHAIN_EXAMPLE, lambda node, path: read_chain(node, path, world, meters, _account))
     _warn_idle(top, buses, meters, problems, others=bool(upstreams))
     config = Config(
         path=file,
@@ -82,6 +84,7 @@ def build(
         upstreams=upstreams,
         serve=read_serve(top, world),
         witnesses=witnesses,
+        chains=chains,
         warnings=(),
     )
     return config, files
@@ -120,6 +123,13 @@ def _key(top: Section, world: World) -> KeyConfig:
             advice = "no key here is in the TPM, so the TPM certifies nothing of it in the log; name one as hardware"
             world.problems.warn(node, section.place("counter"), advice)
     return KeyConfig(uri=uri, previous=previous, hardware=hardware, counter=counter)
+
+
+def _account(section: Section, key: str, world: World) -> str:
+    """The URI of a chain's account."""
+    schemes = kinds.key_uri(tuple(world.catalogue.key_schemes()))
+    found = section.need(key, schemes)
+    return _key_uri(section, key, found, world) if section.good(key) else ""
 
 
 def _key_uri(section: Section, key: str, found: tuple[str, str], world: World) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gateway.config.association import AssociationConfig
+from gateway.config.chain import ChainConfig
 from gateway.config.pulses import PulseConfig
 from gateway.config.shared import ProxyConfig
 from gateway.config.upstream import UpstreamConfig
@@ -297,5 +298,6 @@ class Config:
     upstreams: tuple[UpstreamConfig, ...]
     serve: ServeConfig | None
     witnesses: tuple[WitnessConfig, ...]
+    chains: tuple[ChainConfig, ...]
     #: What is probably not meant, but can be run.
     warnings: tuple[Problem, ...]

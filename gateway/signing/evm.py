@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from gateway.errors import ConfigError, SignerError
+from gateway.errors import ConfigError, MalformedError, SignerError
 from gateway.signing.keys import Algorithm, PublicKey
 
 _FIELD = 2**256 - 2**32 - 977
@@ -101,7 +101,11 @@ def _permute(state: list[int]) -> None:
 
 def address(point: bytes) -> str:
     """The account of an uncompressed public point (65 bytes), with the checksum of EIP-55."""
-    plain = keccak256(point[1:])[-20:].hex()
+    return checksummed(keccak256(point[1:])[-20:].hex())
+
+
+def checksummed(plain: str) -> str:
+    """An address of 40 lower-case hex digits, with its 0x and the checksum of EIP-55: some letters in upper case."""
     marks = keccak256(plain.encode()).hex()[:40]
     return "0x" + "".join(char.upper() if int(mark, 16) > 7 else char for char, mark in zip(plain, marks, strict=True))
 
@@ -126,25 +130,69 @@ def recoverable(raw: bytes, digest: bytes, point: bytes) -> bytes:
     r, s = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
     if len(raw) == 64 and 0 < r < ORDER and 0 < s < ORDER:
         s = min(s, ORDER - s)
-        found = _nonce_point(r, s, int.from_bytes(digest, "big"), point)
+        inverse = pow(s, -1, ORDER)
+        key = (int.from_bytes(point[1:33], "big"), int.from_bytes(point[33:], "big"))
+        # The point of the nonce, whose x is r when the signature is good.
+        found = _combined(int.from_bytes(digest, "big") * inverse, r * inverse, key)
         if found is not None and found[0] == r:
             return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([found[1] & 1])
     raise SignerError("a secp256k1 signature that the key did not make, or that no recovery id of 0 or 1 fits")
 
 
-def _nonce_point(r: int, s: int, hashed: int, point: bytes) -> tuple[int, int] | None:
-    """The point (hashed × base + r × key) / s, whose x is r when the signature is good."""
-    inverse = pow(s, -1, ORDER)
-    key = (int.from_bytes(point[1:33], "big"), int.from_bytes(point[33:], "big"), 1)
-    base = (*_BASE, 1)
-    both = _added(base, key)
-    first, second = hashed * inverse % ORDER, r * inverse % ORDER
+def recovered_point(digest: bytes, signature: bytes) -> bytes:
+    """The uncompressed point of the key that made the 65 bytes of *signature* (as ``recoverable`` gives them) over it.
+
+    Every signature was made by some key: who calls this compares. Raises MalformedError for what no key made, for the
+    higher s, which anybody could make of the lower one, and for a recovery id that is not 0 or 1.
+    """
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+    nonce = None
+    if len(signature) == 65 and signature[64] < 2 and 0 < r < ORDER and 0 < s <= ORDER // 2:
+        nonce = _lifted(r, signature[64])
+    if nonce is not None:
+        inverse = pow(r, -1, ORDER)
+        key = _combined(-int.from_bytes(digest, "big") * inverse, s * inverse, nonce)
+        if key is not None:
+            return b"\x04" + key[0].to_bytes(32, "big") + key[1].to_bytes(32, "big")
+    raise MalformedError("a secp256k1 signature that no key made, or one that chains do not take (EIP-2)")
+
+
+def compressed(point: bytes) -> bytes:
+    """The 33 bytes of an uncompressed point (SEC 1, section 2.3.3)."""
+    return bytes([2 + (point[64] & 1)]) + point[1:33]
+
+
+def uncompressed(data: bytes) -> bytes:
+    """The 65 bytes of a public key of 33 or 65 bytes. Raises MalformedError for what is no point of the curve."""
+    odd = data[0] - 2 if len(data) == 33 and data[0] in (2, 3) else data[-1] & 1 if data[:1] == b"\x04" else None
+    found = None if odd is None else _lifted(int.from_bytes(data[1:33], "big"), odd)
+    if found is not None:
+        point = b"\x04" + found[0].to_bytes(32, "big") + found[1].to_bytes(32, "big")
+        if len(data) == 33 or data == point:
+            return point
+    raise MalformedError(f"a public key of {len(data)} bytes that is no point of secp256k1")
+
+
+def _lifted(x: int, odd: int) -> tuple[int, int] | None:
+    """The point with that x and a y of that parity; None when the curve has none."""
+    square = (x**3 + 7) % _FIELD
+    y = pow(square, (_FIELD + 1) // 4, _FIELD)
+    if x >= _FIELD or y * y % _FIELD != square:
+        return None
+    return x, y if y & 1 == odd else _FIELD - y
+
+
+def _combined(first: int, second: int, point: tuple[int, int]) -> tuple[int, int] | None:
+    """The point first × base + second × *point*; None for the neutral one."""
+    base, other = (*_BASE, 1), (*point, 1)
+    both = _added(base, other)
+    first, second = first % ORDER, second % ORDER
     total: Point = (0, 1, 0)
     for bit in range(255, -1, -1):
         total = _doubled(total)
         step = (first >> bit & 1) + 2 * (second >> bit & 1)
         if step:
-            total = _added(total, (base, key, both)[step - 1])
+            total = _added(total, (base, other, both)[step - 1])
     if not total[2]:
         return None
     shrink = pow(total[2], -1, _FIELD)

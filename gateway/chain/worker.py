@@ -1,0 +1,191 @@
+"""The running side of one account on one chain: asks its jobs in turn, sends, and says how it is going.
+
+Whatever goes wrong here is a state that ``status`` shows, never an error for anybody else: the log and the meters know
+nothing of it. The same trouble again is no news; another one is logged, and noted in the log where it lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.chain.account import Account
+from gateway.chain.client import ChainClient
+from gateway.chain.job import Job
+from gateway.chain.ledger import Ledger, Record
+from gateway.chain.sender import Held, Limits, Sender
+from gateway.chain.values import Receipt
+from gateway.errors import CallReverted, EndpointsDisagree, GatewayError, SignerError, UnavailableError
+from gateway.task import Progress
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Times in seconds: between two looks while something is under way, while nothing is, and the longest pause."""
+
+    busy_s: float = 5
+    idle_s: float = 10
+    pause_s_max: float = 300
+
+
+#: Told of each new trouble: its state, and the words.
+Told = Callable[[str, str], None]
+
+
+class ChainWorker:
+    """One chain in the config."""
+
+    def __init__(
+        self,
+        name: str,
+        client: ChainClient,
+        open_account: Callable[[], Account],
+        open_ledger: Callable[[str, int], Ledger],
+        jobs: Sequence[Job],
+        *,
+        limits: Limits | None = None,
+        pace: Pace | None = None,
+        told: Told = lambda _state, _words: None,
+    ) -> None:
+        """*open_account* blocks, and is called in a thread; *open_ledger* gets the address and the chain id."""
+        self.name = name
+        self._client, self._open_account, self._open_ledger = client, open_account, open_ledger
+        self._jobs = {job.name: job for job in jobs}
+        self._limits, self._pace, self._told = limits or Limits(), pace or Pace(), told
+        self._sender: Sender | None = None
+        self._ledger: Ledger | None = None
+        self._account: Account | None = None
+        self._news = asyncio.Event()
+        self._failures = 0
+        self._state, self._trouble = "starting", ""
+        #: Job → what keeps it, and until when it is not asked.
+        self._paused: dict[str, tuple[str, float, int]] = {}
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._news.set()
+
+    async def run(self, progress: Progress) -> None:
+        """Works until it is cancelled."""
+        while True:
+            busy = await self._round()
+            progress.mark()
+            await self._rest(self._pause_s(busy))
+
+    async def _rest(self, seconds: float) -> None:
+        self._news.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    def _pause_s(self, busy: bool) -> float:  # noqa: FBT001  (the one thing it depends on)
+        if not self._failures:
+            return self._pace.busy_s if busy else self._pace.idle_s
+        longest: float = min(self._pace.pause_s_max, self._pace.busy_s * 2 ** min(self._failures - 1, 16))
+        return longest * (1 - random.random() / 2)  # noqa: S311  (so that not all boards come back at once)
+
+    async def _round(self) -> bool:
+        """One look; True while something is under way."""
+        try:
+            sender = await self._opened()
+            await sender.step()
+            if sender.under_way is None:
+                await self._ask_jobs(sender)
+        except Held as held:
+            self._failed(held.state, str(held))
+        except EndpointsDisagree as error:
+            self._failed("endpoints-disagree", str(error))
+        except SignerError as error:
+            self._failed("key-away", str(error))
+        except (UnavailableError, GatewayError) as error:
+            self._failed("unavailable", str(error))
+        else:
+            self._failures, self._trouble = 0, ""
+            self._state = "waiting" if sender.under_way else "idle"
+        return self._sender is not None and self._sender.under_way is not None
+
+    def _failed(self, state: str, words: str) -> None:
+        self._failures += 1
+        if state != self._state:
+            _log.warning("chain %s: %s", self.name, words)
+            self._told(state, words)
+        self._state, self._trouble = state, words
+
+    async def _opened(self) -> Sender:
+        """The sender; the key is opened when it is needed first, so that a token that is away delays nobody."""
+        if self._sender is None:
+            account = await asyncio.to_thread(self._open_account)
+            self._ledger = self._open_ledger(account.address, self._client.chain_id)
+            self._account = account
+            self._sender = Sender(self._client, account, self._ledger, self._limits, self._settled)
+        return self._sender
+
+    async def _ask_jobs(self, sender: Sender) -> None:
+        """The next thing that is due, if any: one, since one transaction is under way at a time."""
+        now_s = asyncio.get_running_loop().time()
+        for name, job in list(self._jobs.items()):
+            if name in self._paused and self._paused[name][1] > now_s:
+                continue
+            intent = await job.due()
+            if intent is None:
+                continue
+            # The others come first next time.
+            self._jobs[name] = self._jobs.pop(name)
+            try:
+                await sender.submit(name, intent)
+                self._paused.pop(name, None)
+            except CallReverted as error:
+                await self._refused(job, intent.key, error)
+            return
+
+    async def _refused(self, job: Job, key: str, error: CallReverted) -> None:
+        """The contract does not want it: the job is asked again later and later, the others go on."""
+        await job.refused(key, error)
+        times = self._paused.get(job.name, ("", 0.0, 0))[2] + 1
+        pause_s = min(self._pace.pause_s_max, self._pace.idle_s * 2 ** min(times, 16))
+        self._paused[job.name] = (str(error), asyncio.get_running_loop().time() + pause_s, times)
+        if times == 1:
+            _log.warning("chain %s: %s: %s", self.name, job.name, error)
+            self._told("reverted", f"{job.name}: {error}")
+
+    async def _settled(self, record: Record, receipt: Receipt) -> None:
+        job = self._jobs.get(record.job)
+        if job is None:
+            # An empty transaction that filled a hole, or a job that is configured no more.
+            return
+        if receipt.succeeded:
+            await job.settled(record.key, receipt)
+        else:
+            message = f"{record.key} was reverted in block {receipt.block_number}; its fee is spent"
+            await self._refused(job, record.key, CallReverted(message))
+
+    def close(self) -> None:
+        """Releases the key; to be called when ``run`` has ended."""
+        if self._account is not None:
+            self._account.close()
+
+    def describe(self) -> dict[str, Any]:
+        """What ``status`` shows."""
+        record = self._sender.under_way if self._sender else None
+        last = self._ledger.ended[-1] if self._ledger and self._ledger.ended else None
+        return {
+            "name": self.name,
+            "chain_id": self._client.chain_id,
+            "account": self._account.address if self._account else None,
+            "state": self._state,
+            "last_error": self._trouble,
+            "under_way": None if record is None else {"key": record.key, "nonce": record.nonce},
+            "last": None if last is None or last.outcome is None else {"key": last.key, "outcome": last.outcome.kind},
+            "jobs": [
+                {"name": name, "trouble": self._paused[name][0] if name in self._paused else ""} for name in self._jobs
+            ],
+            "endpoints": self._client.describe(),
+        }
