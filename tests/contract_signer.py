@@ -1,21 +1,38 @@
 """The contract of ``gateway.signing.Signer``: every key store's tests subclass this, third parties' as well.
 
-A subclass overrides the fixture ``signer`` with an open key of its store::
+A subclass overrides the fixture ``signer`` with an open key of its store, and ``make`` where it has keys for chains::
 
     class TestMyKeys(SignerContract):
         @pytest.fixture
         def signer(self) -> Signer: ...
+
+    class TestMyChainKeys(ChainSignerContract):
+        @pytest.fixture
+        def make(self) -> Callable[[Purpose, Purpose], Signer]: ...
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import closing
 from typing import cast
 
+import coincurve
 import pytest
+from Crypto.Hash import keccak
 
 from gateway.errors import SignerError
 from gateway.log.note import VerifierKey, open_note, sign_note, verify_checkpoint
-from gateway.signing import Algorithm, DeviceKey, PublicKey, Purpose, Signer, verify_signature
+from gateway.signing import (
+    MADE_FOR,
+    ON_CHAIN,
+    Algorithm,
+    DeviceKey,
+    PublicKey,
+    Purpose,
+    Signer,
+    verify_signature,
+)
 from tests.messages import FORMLESS, MESSAGES, checkpoint
 
 ORIGIN = "contract.example.org/log"
@@ -98,3 +115,56 @@ class SignerContract:
         signer.close()
         with pytest.raises(SignerError):
             signer.sign(Purpose.CHECKPOINT, checkpoint(0))
+
+
+#: What is made for chains, and what such a key may be opened for.
+OPENINGS = [(made, opened) for made in MADE_FOR if made in ON_CHAIN for opened in MADE_FOR[made]]
+HALF_ORDER = 0x7FFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_5D576E73_57A4501D_DFE92F46_681B20A0
+
+
+class ChainSignerContract:
+    """What a store of secp256k1 keys must do besides."""
+
+    @pytest.fixture
+    def make(self) -> Callable[[Purpose, Purpose], DeviceKey]:
+        raise NotImplementedError("override this fixture: makes a key for the first purpose, opens it for the second")
+
+    @pytest.mark.parametrize(("made", "opened"), OPENINGS)
+    def test_it_signs_for_chains(
+        self, make: Callable[[Purpose, Purpose], DeviceKey], made: Purpose, opened: Purpose
+    ) -> None:
+        """65 bytes over Keccak-256, with the lower s, from which two foreign libraries find the key again."""
+        with closing(make(made, opened)) as signer:
+            assert signer.public_key.algorithm is Algorithm.ECDSA_SECP256K1
+            assert signer.facts().made_for is made
+            for _ in range(3):
+                signature = signer.sign(opened, MESSAGES[opened])
+                digest = keccak.new(digest_bits=256, data=MESSAGES[opened]).digest()
+                found = coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None)
+                assert found.format(compressed=False) == signer.public_key.data[-65:]
+                assert len(signature) == 65
+                assert int.from_bytes(signature[32:64], "big") <= HALF_ORDER
+
+    @pytest.mark.parametrize(("made", "opened"), OPENINGS)
+    def test_what_is_for_a_chain_is_signed_for_that_alone(
+        self, make: Callable[[Purpose, Purpose], DeviceKey], made: Purpose, opened: Purpose
+    ) -> None:
+        """No other purpose, no other form, and no digest that the caller computed."""
+        with closing(make(made, opened)) as signer:
+            for purpose in set(Purpose) - {opened}:
+                with pytest.raises(SignerError, match=f"is opened to sign a {opened.value} only"):
+                    signer.sign(purpose, MESSAGES[purpose])
+                with pytest.raises(SignerError, match="by its form"):
+                    signer.sign(opened, MESSAGES[purpose])
+            for message in (*FORMLESS, bytes(32), keccak.new(digest_bits=256, data=MESSAGES[opened]).digest()):
+                with pytest.raises(SignerError, match="by its form"):
+                    signer.sign(opened, message)
+
+    @pytest.mark.parametrize("made", [made for made in MADE_FOR if made in ON_CHAIN])
+    def test_a_key_for_one_thing_is_not_opened_for_another(
+        self, make: Callable[[Purpose, Purpose], DeviceKey], made: Purpose
+    ) -> None:
+        """An account gives no personal message, an identity pays nothing, and none of them signs a log."""
+        for purpose in set(Purpose) - MADE_FOR[made]:
+            with pytest.raises(SignerError, match=f"was made for {made.value}, and is never opened for"):
+                make(made, purpose)

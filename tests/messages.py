@@ -26,6 +26,11 @@ def transaction(nonce: int) -> bytes:
     )
 
 
+def meta_transaction(nonce: int = 7) -> bytes:
+    """What a did:ethr identity signs to have its owner changed, as a registry (ERC-1056) hashes it."""
+    return b"\x19\0" + b"\x11" * 20 + nonce.to_bytes(32, "big") + b"\x22" * 20 + b"changeOwner" + b"\x33" * 20
+
+
 MESSAGES: dict[Purpose, bytes] = {
     Purpose.CHECKPOINT: f"contract.example.org/log\n1\n{ROOT}\n".encode(),
     Purpose.KEY_STATEMENT: b"meter-gateway/key-rotation/v1\norigin contract.example.org/log\n",
@@ -34,6 +39,9 @@ MESSAGES: dict[Purpose, bytes] = {
     Purpose.BILLING: b'{"FV":"1.0"}',
     Purpose.ENROLMENT: _request(),
     Purpose.TRANSACTION: transaction(9),
+    Purpose.META_TRANSACTION: meta_transaction(),
+    Purpose.PERSONAL: b"\x19Ethereum Signed Message:\n5hello",
+    Purpose.PAYLOAD: b'{"meter":"M1","wh":1000}',
     Purpose.VOTE: b"meter-gateway/vote/v1\n",
     Purpose.CHALLENGE: b"meter-gateway/challenge/v1\n",
 }

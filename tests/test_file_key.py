@@ -17,7 +17,7 @@ from gateway.durable import create_exclusively
 from gateway.errors import ConfigError, SignerError
 from gateway.log.vkey import pem
 from gateway.secrets import read_secret
-from gateway.signing import Algorithm, KeyRequest, Purpose, Signer, may_sign, verify_signature
+from gateway.signing import ON_CHAIN, Algorithm, KeyRequest, Purpose, Signer, may_sign, verify_signature
 from tests.contract_signer import SignerContract
 from tests.messages import MESSAGES, checkpoint
 from tests.parts import need
@@ -106,8 +106,8 @@ def test_a_key_signs_for_the_purpose_it_was_opened_for_and_no_other(made: Path, 
     for path in made.iterdir():
         # As an installation before this one made it: nobody noted what for.
         path.write_bytes(path.read_bytes().partition(b"\n")[2])
-    if purpose is Purpose.TRANSACTION:
-        with pytest.raises(SignerError, match="transactions need secp256k1"):
+    if purpose in ON_CHAIN:
+        with pytest.raises(SignerError, match="what is for chains needs secp256k1"):
             open_file_key(wanted(made, purpose=purpose))
         return
     signer = open_file_key(wanted(made, purpose=purpose))

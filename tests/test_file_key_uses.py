@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import coincurve
@@ -11,20 +12,32 @@ from drivers.keys.file import create_file_key, open_file_key
 from gateway.durable import create_exclusively
 from gateway.errors import SignerError
 from gateway.log.vkey import pem
-from gateway.signing import MADE_FOR, Algorithm, Purpose
+from gateway.signing import MADE_FOR, ON_CHAIN, Algorithm, DeviceKey, Purpose
 from gateway.signing.evm import ORDER, keccak256
+from tests.contract_signer import ChainSignerContract
 from tests.messages import MESSAGES, transaction
 from tests.test_file_key import URI, _openssl, wanted
+
+
+class TestChainKeys(ChainSignerContract):
+    """secp256k1 keys in files, each made for one of the things that chains want signed."""
+
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Callable[[Purpose, Purpose], DeviceKey]:
+        def made(made_for: Purpose, opened: Purpose) -> DeviceKey:
+            if not (tmp_path / "device-key.pem").exists():
+                create_file_key(wanted(tmp_path, purpose=made_for), create_exclusively).close()
+            return open_file_key(wanted(tmp_path, purpose=opened))
+
+        return made
 
 
 @pytest.mark.parametrize("made_for", list(MADE_FOR))
 @pytest.mark.parametrize("purpose", list(Purpose))
 def test_a_key_is_opened_only_for_what_it_was_made_for(tmp_path: Path, made_for: Purpose, purpose: Purpose) -> None:
     """What it was made for stands in its file, and outlives every config."""
-    on_chain = Purpose.TRANSACTION in (made_for, purpose)
+    on_chain = made_for in ON_CHAIN or (purpose in ON_CHAIN and made_for in (Purpose.VOTE, Purpose.CHALLENGE))
     algorithm = Algorithm.ECDSA_SECP256K1 if on_chain else Algorithm.ED25519
-    if made_for in (Purpose.CHECKPOINT, Purpose.COSIGNATURE):
-        algorithm = Algorithm.ED25519
     create_file_key(wanted(tmp_path, purpose=made_for, algorithm=algorithm), create_exclusively).close()
     if purpose in MADE_FOR[made_for]:
         signer = open_file_key(wanted(tmp_path, purpose=purpose))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from drivers.keys.pkcs11.store import list_pkcs11_keys, open_pkcs11_key
 from gateway.errors import ConfigError, SignerError
 from gateway.signing import Algorithm, DeviceKey, Purpose, Signer, verify_signature
 from gateway.signing.evm import keccak256
-from tests.contract_signer import SignerContract
+from tests.contract_signer import ChainSignerContract, SignerContract
 from tests.parts import ROOT
 from tests.softhsm import NOTE, PIN, SoftHsm, fault_library, sign
 
@@ -79,6 +79,18 @@ class TestForeignKey(SignerContract):
         assert signer.facts().made_for is None
         yield signer
         signer.close()
+
+
+class TestChainKeys(ChainSignerContract):
+    """secp256k1 keys made in the token, each for one of the things that chains want signed."""
+
+    @pytest.fixture
+    def make(self, hsm: SoftHsm) -> Callable[[Purpose, Purpose], DeviceKey]:
+        def made(made_for: Purpose, opened: Purpose) -> DeviceKey:
+            hsm.open(purpose=made_for).close()
+            return hsm.open(purpose=opened, create=False)
+
+        return made
 
 
 def test_a_transaction_is_signed_with_secp256k1(hsm: SoftHsm) -> None:

@@ -28,6 +28,7 @@ from gateway.views import evidence
 from gateway.views.cose import Proved, receipt
 from gateway.views.ocmf import Issuer, fiscal, transaction
 from gateway.views.source import Selection, Source
+from tests.chain_messages import NEAR, meta_transactions, payloads, personal_messages
 from tests.log_keys import ORIGIN, Ed25519Signer, P256Signer, log_key
 from tests.view_log import FIRST_READING, LAST_READING, some_log
 
@@ -135,6 +136,9 @@ MADE: dict[Purpose, Callable[[], list[bytes]]] = {
     Purpose.BILLING: bills,
     Purpose.ENROLMENT: requests,
     Purpose.TRANSACTION: transactions,
+    Purpose.META_TRANSACTION: meta_transactions,
+    Purpose.PERSONAL: personal_messages,
+    Purpose.PAYLOAD: payloads,
     Purpose.VOTE: lambda: [b"meter-gateway/vote/v1\n" + tail for tail in (b"", b"round 7\n", bytes(range(256)))],
     Purpose.CHALLENGE: lambda: [b"meter-gateway/challenge/v1\n" + tail for tail in (b"", b"nonce 7\n", b"\xff" * 32)],
 }
@@ -179,6 +183,7 @@ def _revocation_list() -> bytes:
 
 _REQUEST = requests()[0]
 NOTHING = {
+    **NEAR,
     "no bytes": b"",
     "one byte": b"\x30",
     "the head of a request": b"\x30\x81",
@@ -196,8 +201,6 @@ NOTHING = {
     "a transaction and a byte": transactions()[0] + b"\0",
     "a transaction that ends early": transactions()[1][:-1],
     "a transaction of type 1": b"\x01" + transactions()[3][1:],
-    "a personal message": b"\x19Ethereum Signed Message:\n5hello",
-    "typed data": b"\x19\x01" + bytes(64),
     "a length of a length": b"\xff" * 9,
     "a vote that is a checkpoint": b"meter-gateway/vote/v1\n7\n",
     "a cosignature that is a size": b"cosignature/v1\n7\n",
@@ -231,8 +234,9 @@ _LINE = st.sampled_from([*_TITLES, "7", "0", "\u0663", "\u00b2", "time 7", "", L
     max_size=6
 )
 _TEXTS = st.lists(_LINE, max_size=6).map(lambda lines: "\n".join(lines).encode(errors="surrogatepass"))
+_CHAIN_HEADS = [b"\x19\0", b"\x19Ethereum Signed Message:\n", b'{"FV":']
 _HEADS = st.sampled_from(
-    [b"\x30\x81", b"\x30\x82", b"\x84\x6aSignature1", b"{", b"\x02", b"\xc6", b"\xf3", b"\xf8", b""]
+    [*_CHAIN_HEADS, b"\x30\x81", b"\x30\x82", b"\x84\x6aSignature1", b"{", b"\x02", b"\xc6", b"\xf3", b"\xf8", b""]
 )
 _ITEMS = st.lists(st.binary(max_size=24), min_size=6, max_size=9)
 _LISTS = _ITEMS.map(lambda items: rlp([*items]))
@@ -276,6 +280,7 @@ def test_every_purpose_can_be_opened_by_some_key_and_each_key_signs_little() -> 
         assert may_sign(purpose, purpose)
     for made_for, opened in MADE_FOR.items():
         assert made_for in opened
-        assert made_for is Purpose.CHECKPOINT or opened == {made_for}
+        assert made_for in (Purpose.CHECKPOINT, Purpose.TRANSACTION) or opened == {made_for}
+    assert MADE_FOR[Purpose.TRANSACTION] == {Purpose.TRANSACTION, Purpose.META_TRANSACTION}
     pairs = {(opened, signed) for opened in Purpose for signed in Purpose if may_sign(opened, signed)}
     assert pairs == {(one, one) for one in Purpose} | {(Purpose.CHECKPOINT, Purpose.KEY_STATEMENT)}

@@ -15,6 +15,7 @@ from hashlib import sha256
 
 from gateway.errors import KeyUnfit, MalformedError, SignerError
 from gateway.signing import (
+    ON_CHAIN,
     Algorithm,
     Attestation,
     KeyFacts,
@@ -31,7 +32,7 @@ from gateway.signing import (
 PrivateOperation = Callable[[bytes, bytes], bytes]
 RAW_SIZE = 64
 #: What secp256k1 is for; the log's own signatures have no C2SP type for it.
-_SECP256K1 = frozenset((Purpose.TRANSACTION, Purpose.VOTE, Purpose.CHALLENGE))
+_SECP256K1 = ON_CHAIN | {Purpose.VOTE, Purpose.CHALLENGE}
 
 
 def require_fit(uri: str, purpose: Purpose, algorithm: Algorithm, made_for: Purpose | None = None) -> None:
@@ -40,16 +41,16 @@ def require_fit(uri: str, purpose: Purpose, algorithm: Algorithm, made_for: Purp
         made = made_for.value if made_for else "nothing"
         raise KeyUnfit(f"key {uri}: was made for {made}, and is never opened for {purpose.value}; make another one")
     on_chain = algorithm is Algorithm.ECDSA_SECP256K1
-    if not (purpose in _SECP256K1 if on_chain else purpose is not Purpose.TRANSACTION):
+    if not (purpose in _SECP256K1 if on_chain else purpose not in ON_CHAIN):
         raise KeyUnfit(
-            f"key {uri}: is {algorithm.text}, which signs no {purpose.value}; transactions need secp256k1, the log "
-            "ed25519 or p256"
+            f"key {uri}: is {algorithm.text}, which signs no {purpose.value}; what is for chains needs secp256k1, the "
+            "log ed25519 or p256"
         )
 
 
 def default_algorithm(purpose: Purpose, possible: tuple[Algorithm, ...]) -> Algorithm:
     """The first of *possible* that signs for *purpose*. Raises SignerError when there is none."""
-    on_chain = purpose is Purpose.TRANSACTION
+    on_chain = purpose in ON_CHAIN
     for algorithm in possible:
         if (algorithm is Algorithm.ECDSA_SECP256K1) == on_chain:
             return algorithm
@@ -98,15 +99,15 @@ class CheckedKey:
         if not has_form_of(purpose, message):
             raise SignerError(f"key {self._uri}: will not sign what is no {purpose.value} by its form")
         sign = self._open()
-        if purpose is Purpose.TRANSACTION:
-            return self._sign_transaction(sign, message)
+        if purpose in ON_CHAIN:
+            return self._sign_recoverably(sign, message)
         raw = sign(message, sha256(message).digest())
         signature = raw if self._public_key.algorithm is Algorithm.ED25519 else self._encoded(raw)
         if not verify_signature(self._public_key, message, signature):
             raise self._false_signature()
         return signature
 
-    def _sign_transaction(self, sign: PrivateOperation, message: bytes) -> bytes:
+    def _sign_recoverably(self, sign: PrivateOperation, message: bytes) -> bytes:
         # Imported late: only chains need it.
         from gateway.signing.evm import keccak256, recoverable
 

@@ -14,11 +14,12 @@ from gateway.signing.keys import (
     ecdsa_key,
     no_secret,
 )
-from gateway.signing.purpose import MADE_FOR, Purpose, has_form_of, may_open, may_sign
+from gateway.signing.purpose import MADE_FOR, ON_CHAIN, Purpose, has_form_of, may_open, may_sign
 from gateway.signing.verifying import der_signature, raw_signature, verify_digest, verify_signature
 
 __all__ = [
     "MADE_FOR",
+    "ON_CHAIN",
     "Algorithm",
     "Attestation",
     "Counter",

@@ -85,7 +85,7 @@ class Signer(Protocol):
     def sign(self, purpose: Purpose, message: bytes) -> bytes:
         """Signature over *message*: 64 bytes for Ed25519, ASN.1 DER for ECDSA, over SHA-256.
 
-        For TRANSACTION it is 65 bytes over Keccak-256: r, s (the lower one) and the recovery id, 0 or 1.
+        For a purpose in ``ON_CHAIN`` it is 65 bytes over Keccak-256: r, s (the lower one) and the recovery id, 0 or 1.
         Verified against the public key before it is returned. Blocks; call it from a thread with a deadline.
         Raises SignerError when the store is away, the purpose is not this key's, or *message* has not its form.
         """

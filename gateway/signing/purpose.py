@@ -4,33 +4,46 @@ A purpose separates domains. A key is *made for* one purpose, which its store ke
 *opened for* one purpose, and refuses the others, whoever asks. What is signed tells the purposes apart as well, and a
 signer looks (``has_form_of``): no signature made for one of them can be shown as one for another.
 
-=============  ======================================================================================================
-purpose        bytes signed
-=============  ======================================================================================================
-CHECKPOINT     the note text of a C2SP signed note, without any wrapping, so that every C2SP tool verifies them: at
-               least three lines, the second a size
-KEY_STATEMENT  the same, of a statement about the key's own succession or its boot (``gateway.log.key_statement``):
-               begins with ``meter-gateway/key-``, and its second line is no size
-COSIGNATURE    what a witness says of another log's checkpoint (``gateway.log.cosignature``): begins with the line
-               ``cosignature/v1``, behind which no size stands
-RECEIPT        the Sig_structure of a COSE_Sign1 (RFC 9052 section 4.4): begins with 0x84, which no UTF-8 text does
-BILLING        the payload of an OCMF record: one JSON object, begins with a brace and holds no newline
-ENROLMENT      the CertificationRequestInfo of a certificate request (RFC 2986): DER of 128 bytes or more, so that its
-               second byte, 0x81 or 0x82, is not UTF-8 either; a version 0, two sequences and attributes, which no
-               certificate and no revocation list is
-TRANSACTION    an unsigned EVM transaction: one whole RLP list of nine items, alone and with the chain in it (EIP-155:
-               ends with 0x8080, as no text does), or behind 0x02 (EIP-1559); signed over its Keccak-256, which no
-               other purpose is
-VOTE           a worker's vote: begins with the line ``meter-gateway/vote/v1``, behind which no size stands
-CHALLENGE      the proof of possession that a login asks for: begins with the line ``meter-gateway/challenge/v1``,
-               behind which no size stands
-=============  ======================================================================================================
+A signer is always given the bytes, and hashes them itself: none signs a digest that its caller computed, since it could
+not see of what. Ed25519 keys sign the bytes, ECDSA keys their SHA-256. What is for chains (``ON_CHAIN``) is signed over
+Keccak-256, recoverably, and by secp256k1 keys alone. Where an application wants a "raw digest" signed, its bytes are
+given, and have a form of their own below.
+
+================  ======================================================================================================
+purpose           bytes signed
+================  ======================================================================================================
+CHECKPOINT        the note text of a C2SP signed note, without any wrapping, so that every C2SP tool verifies them: at
+                  least three lines, the second a size
+KEY_STATEMENT     the same, of a statement about the key's own succession or its boot (``gateway.log.key_statement``):
+                  begins with ``meter-gateway/key-``, and its second line is no size
+COSIGNATURE       what a witness says of another log's checkpoint (``gateway.log.cosignature``): begins with the line
+                  ``cosignature/v1``, behind which no size stands
+RECEIPT           the Sig_structure of a COSE_Sign1 (RFC 9052 section 4.4): begins with 0x84, which no UTF-8 text does
+BILLING           the payload of an OCMF record: one JSON object, begins with ``{"FV":`` and holds no newline
+ENROLMENT         the CertificationRequestInfo of a certificate request (RFC 2986): DER of 128 bytes or more, so that
+                  its second byte, 0x81 or 0x82, is not UTF-8 either; a version 0, two sequences and attributes, which
+                  no certificate and no revocation list is
+TRANSACTION       an unsigned EVM transaction: one whole RLP list of nine items, alone and with the chain in it
+                  (EIP-155: ends with 0x8080, as no text does), or behind 0x02 (EIP-1559)
+META_TRANSACTION  a change of a did:ethr identity that somebody else sends and pays (EIP-191 version 0, as an ERC-1056
+                  registry hashes it): begins with 0x1900, as no note, RLP list, DER or CBOR array does, and is one of
+                  five functions with whole arguments
+PERSONAL          a text for others to check against an account (EIP-191 version 0x45): begins with 0x19 and
+                  ``Ethereum Signed Message:``; no text of 32 bytes, since that is how contracts wrap a digest
+PAYLOAD           what is said to a message broker (DDHub): one JSON object; it begins with a brace and ends with one,
+                  and does not begin as BILLING does
+VOTE              a worker's vote: begins with the line ``meter-gateway/vote/v1``, behind which no size stands
+CHALLENGE         the proof of possession that a login asks for: begins with the line ``meter-gateway/challenge/v1``,
+                  behind which no size stands
+================  ======================================================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+
+from gateway.signing.chain_forms import BILL_HEAD, is_meta_transaction, is_payload, is_personal
 
 #: Tag or first byte of each item, and its content.
 Items = tuple[tuple[int, bytes], ...]
@@ -46,17 +59,31 @@ class Purpose(Enum):
     COSIGNATURE = "cosignature"
     ENROLMENT = "enrolment"
     TRANSACTION = "transaction"
+    META_TRANSACTION = "meta-transaction"
+    PERSONAL = "personal"
+    PAYLOAD = "payload"
     VOTE = "vote"
     CHALLENGE = "challenge"
 
 
-#: What a key is made for → what it may be opened for. A device key speaks of its own log; all others do one thing.
+#: Signed over Keccak-256 by a secp256k1 key: 65 bytes, from which the key is found again.
+ON_CHAIN = frozenset((Purpose.TRANSACTION, Purpose.META_TRANSACTION, Purpose.PERSONAL, Purpose.PAYLOAD))
+#: What a key is made for → what it may be opened for. A device key speaks of its own log; most others do one thing.
+#:
+#: The key of an account may change the identity (did:ethr) of that account as well: it could anyway, by a transaction
+#: to the registry, so a meta-transaction gives it no power but to have another pay. The other way round, a key made for
+#: meta-transactions never pays, and what coins are sent to it nobody can take. Personal messages and payloads are never
+#: signed with an account's key: what they allow is up to sites and contracts that nobody here knows, where the account
+#: may own something. They take keys of their own, which the identity's document names.
 MADE_FOR: dict[Purpose, frozenset[Purpose]] = {
     Purpose.CHECKPOINT: frozenset(
         (Purpose.CHECKPOINT, Purpose.KEY_STATEMENT, Purpose.RECEIPT, Purpose.BILLING, Purpose.ENROLMENT)
     ),
     Purpose.COSIGNATURE: frozenset((Purpose.COSIGNATURE,)),
-    Purpose.TRANSACTION: frozenset((Purpose.TRANSACTION,)),
+    Purpose.TRANSACTION: frozenset((Purpose.TRANSACTION, Purpose.META_TRANSACTION)),
+    Purpose.META_TRANSACTION: frozenset((Purpose.META_TRANSACTION,)),
+    Purpose.PERSONAL: frozenset((Purpose.PERSONAL,)),
+    Purpose.PAYLOAD: frozenset((Purpose.PAYLOAD,)),
     Purpose.VOTE: frozenset((Purpose.VOTE,)),
     Purpose.CHALLENGE: frozenset((Purpose.CHALLENGE,)),
 }
@@ -106,7 +133,7 @@ def _is_cosignature(message: bytes) -> bool:
 
 
 def _is_bill(message: bytes) -> bool:
-    return message.startswith(b"{") and message.endswith(b"}") and b"\n" not in message
+    return message.startswith(BILL_HEAD) and message.endswith(b"}") and b"\n" not in message
 
 
 def _is_request(message: bytes) -> bool:
@@ -184,6 +211,9 @@ _FORMS: dict[Purpose, Callable[[bytes], bool]] = {
     Purpose.BILLING: _is_bill,
     Purpose.ENROLMENT: _is_request,
     Purpose.TRANSACTION: _is_transaction,
+    Purpose.META_TRANSACTION: is_meta_transaction,
+    Purpose.PERSONAL: is_personal,
+    Purpose.PAYLOAD: is_payload,
     Purpose.VOTE: _headed(b"meter-gateway/vote/v1"),
     Purpose.CHALLENGE: _headed(b"meter-gateway/challenge/v1"),
 }
