@@ -35,7 +35,7 @@ def test_all_keys(tmp_path: Path) -> None:
     confirmations: 3
     max_fee_gwei: 1.5
     min_balance: 0.05
-    anchor: {{contract: "{ADDRESS}", form: event, every: 600, owner: "{LOWER}"}}
+    anchor: {{contract: "{ADDRESS}", form: growing, every: 600, founder: "{LOWER}"}}
     notary: [{{contract: "{LOWER}", meter: main, point: export_total, every: 10}}]
     origin: [{{release: a, role: producing, contract: "{LOWER}", asset: 7, meter: main, point: export_total, hash: bond,
               co2: main co2, every: 60}},
@@ -66,7 +66,7 @@ def test_all_keys(tmp_path: Path) -> None:
             confirmations=3,
             fee_cap=1_500_000_000,
             balance_min=5 * 10**16,
-            anchor=AnchorConfig(contract=LOWER, form="event", every_ms=600_000, owner=LOWER),
+            anchor=AnchorConfig(contract=LOWER, form="growing", every_ms=600_000, founder=LOWER),
             notary=(NotaryConfig(contract=LOWER, meter="main", point="export_total", every_ms=10_000),),
             origin=(
                 origin,
@@ -94,7 +94,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     """An anchor each hour, twelve blocks deep, at most 100 gwei."""
     (chain,) = load_text(tmp_path, f"{HEAD}  - {CHAIN}\n").chains
     assert (chain.confirmations, chain.fee_cap, chain.balance_min) == (12, 100 * 10**9, 0)
-    assert chain.anchor == AnchorConfig(contract=LOWER, form="growing", every_ms=3_600_000, owner=None)
+    assert chain.anchor == AnchorConfig(contract=LOWER, form="growing", every_ms=3_600_000, founder=None)
     assert (chain.notary, chain.origin, chain.sessions, chain.ipfs, chain.ca) == ((), (), (), None, None)
 
 
@@ -112,6 +112,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         ("}}", '}, notary: [{contract: "0x1", meter: x, point: y}]}', "chains[0].notary[0].meter: there is no meter x"),
         ("}}", f'}}, origin: [{{release: c, role: producing, lookup: "{LOWER}", asset: 1, meter: main, point: p}}]}}',
          "release c has no look-up; give the registry as contract"),
+        ("}}", f', form: event, founder: "{LOWER}"}}}}', "only the account itself can announce in the event form"),
         ("}}", "}, max_fee_gwei: 0.0000000001}", "chains[0].max_fee_gwei: found 0.0000000001; wanted gwei"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 The order is the promise, and each step waits for the one before::
 
+    keep        what must not be lost once it is said is durable, such as the salts of a batch
     sign        nothing has left; a crash forgets the signature, and nobody has seen it
     ledger      the signed bytes are durable: from here on this nonce says this, or nothing
     send        a crash before or behind it sends the same bytes again: they have one hash, and are taken once
@@ -23,11 +24,11 @@ from dataclasses import dataclass, replace
 from gateway.chain.account import Account
 from gateway.chain.client import ChainClient
 from gateway.chain.fees import coins, gwei, offer, raised
-from gateway.chain.job import Intent
+from gateway.chain.job import Held, Intent
 from gateway.chain.ledger import ATTEMPTS_MAX, FAILED, FINAL, Attempt, Ledger, Record
 from gateway.chain.transaction import Fees, Transaction
 from gateway.chain.values import WEI_PER_GWEI, Call, Receipt
-from gateway.errors import TransactionRefused, UnavailableError
+from gateway.errors import TransactionRefused
 
 _log = logging.getLogger(__name__)
 #: How many nonces are filled with empty transactions at most.
@@ -36,14 +37,6 @@ _EMPTY_GAS = 21_000
 #: Replies of a node that mean: look at the nonce again, nothing is lost.
 _LOOK_AGAIN = ("nonce-too-low", "nonce-gap", "known")
 _TOO_CHEAP = ("underpriced", "replacement-underpriced")
-
-
-class Held(UnavailableError):  # noqa: N818  (a state of the world)
-    """Nothing can be sent now; ``state`` is the word for status."""
-
-    def __init__(self, state: str, message: str) -> None:
-        super().__init__(message)
-        self.state = state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +126,7 @@ class Sender:
         if fees is None:
             asked = gwei(hint.gas_price if hint.base_fee is None else hint.base_fee + hint.priority_fee)
             raise Held("fees-above-cap", f"the chain asks {asked}, the cap is {gwei(self._limits.fee_cap)}: waiting")
+        await asyncio.to_thread(intent.keep)
         attempt = await self._signed(nonce, fees, gas, intent.call)
         record = Record(job=job, key=intent.key, nonce=nonce, call=intent.call, gas=gas, attempts=(attempt,))
         # A crash before this line forgets the signature; behind it the same bytes are sent again.

@@ -15,9 +15,9 @@ from typing import Any
 
 from gateway.chain.account import Account
 from gateway.chain.client import ChainClient
-from gateway.chain.job import Job
+from gateway.chain.job import Held, Job
 from gateway.chain.ledger import Ledger, Record
-from gateway.chain.sender import Held, Limits, Sender
+from gateway.chain.sender import Limits, Sender
 from gateway.chain.values import Receipt
 from gateway.errors import CallReverted, EndpointsDisagree, GatewayError, SignerError, UnavailableError
 from gateway.task import Progress
@@ -47,16 +47,20 @@ class ChainWorker:
         client: ChainClient,
         open_account: Callable[[], Account],
         open_ledger: Callable[[str, int], Ledger],
-        jobs: Sequence[Job],
+        make_jobs: Callable[[str], Sequence[Job]],
         *,
         limits: Limits | None = None,
         pace: Pace | None = None,
         told: Told = lambda _state, _words: None,
     ) -> None:
-        """*open_account* blocks, and is called in a thread; *open_ledger* gets the address and the chain id."""
+        """*open_account* blocks, and is called in a thread; *open_ledger* gets the address and the chain id.
+
+        *make_jobs* gets the address, too.
+        """
         self.name = name
         self._client, self._open_account, self._open_ledger = client, open_account, open_ledger
-        self._jobs = {job.name: job for job in jobs}
+        self._make_jobs = make_jobs
+        self._jobs: dict[str, Job] = {}
         self._limits, self._pace, self._told = limits or Limits(), pace or Pace(), told
         self._sender: Sender | None = None
         self._ledger: Ledger | None = None
@@ -125,6 +129,7 @@ class ChainWorker:
             account = await asyncio.to_thread(self._open_account)
             self._ledger = self._open_ledger(account.address, self._client.chain_id)
             self._account = account
+            self._jobs = {job.name: job for job in self._make_jobs(account.address)}
             self._sender = Sender(self._client, account, self._ledger, self._limits, self._settled)
         return self._sender
 
@@ -134,7 +139,11 @@ class ChainWorker:
         for name, job in list(self._jobs.items()):
             if name in self._paused and self._paused[name][1] > now_s:
                 continue
-            intent = await job.due()
+            try:
+                intent = await job.due()
+            except Held as held:
+                self._pause(name, held.state, str(held))
+                continue
             if intent is None:
                 continue
             # The others come first next time.
@@ -148,13 +157,21 @@ class ChainWorker:
 
     async def _refused(self, job: Job, key: str, error: CallReverted) -> None:
         """The contract does not want it: the job is asked again later and later, the others go on."""
-        await job.refused(key, error)
-        times = self._paused.get(job.name, ("", 0.0, 0))[2] + 1
-        pause_s = min(self._pace.pause_s_max, self._pace.idle_s * 2 ** min(times, 16))
-        self._paused[job.name] = (str(error), asyncio.get_running_loop().time() + pause_s, times)
-        if times == 1:
-            _log.warning("chain %s: %s: %s", self.name, job.name, error)
-            self._told("reverted", f"{job.name}: {error}")
+        words = str(error)
+        try:
+            await job.refused(key, error)
+        except Held as held:
+            # The job knows the contract's own reason.
+            words = str(held)
+        self._pause(job.name, "reverted", words)
+
+    def _pause(self, name: str, state: str, words: str) -> None:
+        before, _, times = self._paused.get(name, ("", 0.0, 0))
+        pause_s = min(self._pace.pause_s_max, self._pace.idle_s * 2 ** min(times + 1, 16))
+        self._paused[name] = (words, asyncio.get_running_loop().time() + pause_s, times + 1)
+        if before != words:
+            _log.warning("chain %s: %s: %s", self.name, name, words)
+            self._told(state, f"{name}: {words}")
 
     async def _settled(self, record: Record, receipt: Receipt) -> None:
         job = self._jobs.get(record.job)

@@ -17,9 +17,9 @@ class AnchorConfig:
     form: str
     #: ``every``: seconds from one anchor to the next, 60 to 31536000, default 3600.
     every_ms: int
-    #: ``owner``: the address whose log this is in the contract, where the account is its relayer; None (left out): the
-    #: account itself.
-    owner: str | None
+    #: ``founder``: the address that opened the log in the contract, where the account is its relayer or heir; None
+    #: (left out): the account itself.
+    founder: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

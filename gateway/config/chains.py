@@ -22,7 +22,7 @@ CHAIN_EXAMPLE = '{name: ewc, chain_id: 246, rpc: ["https://rpc.energyweb.org"], 
 _KEYS = ("name", "chain_id", "rpc", "ca", "account", "confirmations", "max_fee_gwei", "min_balance")
 SUBJECTS = ("anchor", "notary", "origin", "sessions")
 CHAIN_KEYS = (*_KEYS, *SUBJECTS, "ipfs")
-ANCHOR_KEYS = ("contract", "form", "every", "owner")
+ANCHOR_KEYS = ("contract", "form", "every", "founder")
 NOTARY_KEYS = ("contract", "meter", "point", "every")
 ORIGIN_KEYS = ("release", "role", "contract", "lookup", "asset", "meter", "point", "hash", "co2", "every")
 SESSION_KEYS = ("contract", "object", "meter", "point")
@@ -100,11 +100,14 @@ def _absolute(section: Section, text: str, world: World) -> str:
 
 def _anchor(top: Section, world: World) -> AnchorConfig:
     section = Section(top.node("anchor"), top.place("anchor"), world.problems, ANCHOR_KEYS, _EXAMPLES["anchor"])
+    form = section.either("form", choice("growing", "event"), "growing")
+    if form == "event" and section.has("founder"):
+        section.refuse("founder", "only the account itself can announce in the event form; remove it, or take growing")
     return AnchorConfig(
         contract=section.need("contract", chain_kinds.ADDRESS),
-        form=section.either("form", choice("growing", "event"), "growing"),
+        form=form,
         every_ms=section.either("every", chain_kinds.EVERY, _EVERY_MS),
-        owner=section.get("owner", chain_kinds.ADDRESS),
+        founder=section.get("founder", chain_kinds.ADDRESS),
     )
 
 
