@@ -108,9 +108,7 @@ class Ledger:
         try:
             self._records = [_record(item) for item in kept or []]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise MalformedError(
-                f"the ledger of {address} is not readable ({type(error).__name__}: {error})"
-            ) from error
+            raise MalformedError(f"the ledger of {address} cannot be read ({error!r})") from error
 
     @property
     def live(self) -> Sequence[Record]:
