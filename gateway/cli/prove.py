@@ -14,9 +14,12 @@ and forth: all readings that claim a time in the window are found, wherever they
 where that covers the entries; ``first`` under the first one that is kept and covers them, which was signed soonest
 after them, and often makes a smaller proof.
 
+``log prove SEQ --ots -o FILE.ots`` proves the entry under the first checkpoint behind it that was anchored on a chain
+and is kept on the board: FILE.ots is an OpenTimestamps file, and FILE, a zero byte and the entry, what it is about.
+
 ``--json`` prints one object: ``file``, ``format``, ``entries`` (how many), ``hashes``, ``bytes``, ``size`` (of the
-checkpoint). Exit codes: 0 written; 1 nothing is in the window; 2 the request is wrong; 3 not signed yet; 4 the log was
-changed.
+checkpoint), and with ``--ots`` ``anchor``. Exit codes: 0 written; 1 nothing is in the window; 2 the request is wrong; 3
+not signed or not anchored yet; 4 the log was changed.
 """
 
 from __future__ import annotations
@@ -25,10 +28,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.cli.progress import Progress
 from gateway.cli.view import entry_number, log_directory
@@ -58,6 +61,7 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s SEQ [DIR] [--evidence] [--checkpoint {newest,first}] [-o FILE [--json]]\n"
+        "       %(prog)s SEQ [DIR] --ots -o FILE.ots [--json]\n"
         "       %(prog)s --from SEQ --to SEQ [DIR] [--checkpoint {newest,first}] [-o FILE [--json]]\n"
         "       %(prog)s [--meter NAME] [--since TIME] [--until TIME] [DIR] [--checkpoint …] [-o FILE [--json]]",
     )
@@ -70,6 +74,7 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--since", type=moment, metavar="TIME", help="readings of this wall time on")
     parser.add_argument("--until", type=moment, metavar="TIME", help="readings before this wall time")
     parser.add_argument("--evidence", action="store_true", help="for one entry too: a file with its meter's definition")
+    parser.add_argument("--ots", action="store_true", help="of one entry: an OpenTimestamps file of its anchor")
     parser.add_argument(
         "--checkpoint", choices=(_NEWEST, _FIRST), default=_NEWEST, help="prove under which one (default: %(default)s)"
     )
@@ -102,6 +107,8 @@ def run(args: argparse.Namespace, app: App) -> int:
         if not chosen:
             return EXIT_NO
     _require_signed(chosen, job)
+    if seq is not None and args.ots:
+        return _write_stamp(seq, args, job)
     if seq is not None and not args.evidence:
         data, report = _proof(seq, args.checkpoint, job)
     else:
@@ -125,6 +132,8 @@ def _read_words(args: argparse.Namespace) -> int | None:
         raise ConfigError("log prove: a range needs both --from and --to")
     if args.json and args.output is None:
         raise ConfigError("log prove: --json tells about the file, and needs -o FILE")
+    if args.ots and (seq is None or args.evidence or args.output is None or args.output.suffix != ".ots"):
+        raise ConfigError("log prove: --ots is of one entry, and writes two files: SEQ --ots -o FILE.ots")
     return seq
 
 
@@ -194,16 +203,41 @@ class _Report:
     entries: int
     hashes: int
     size: int
+    #: What else ``--json`` prints.
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def _entry(seq: int, job: _Job) -> bytes:
+    # From the run of 256 on that it is in: the hashes beside it come from its neighbours, which then stand ready.
+    *_, entry = job.view.entries(seq - seq % _RUN, seq + 1)
+    return entry
 
 
 def _proof(seq: int, which: str, job: _Job) -> tuple[bytes, _Report]:
-    # From the run of 256 on that it is in: the hashes beside it come from its neighbours, which then stand ready.
-    *_, entry = job.view.entries(seq - seq % _RUN, seq + 1)
+    entry = _entry(seq, job)
     checkpoint = checkpoint_for(job.view, seq, first=which == _FIRST)
     with Progress("proving", checkpoint.size) as progress:
         hashes = proving_hashes(node_sources(job.view, progress), {seq: entry}, checkpoint)
     data = write_proof(seq, entry, audit_path(hashes, seq, checkpoint.size), checkpoint.note)
     return data, _Report(form="tlog-proof", entries=1, hashes=len(hashes), size=checkpoint.size)
+
+
+def _write_stamp(seq: int, args: argparse.Namespace, job: _Job) -> int:
+    # Imported late: of a chain, nothing else here needs to know.
+    from gateway.chain.timestamps import stamped_file
+    from gateway.cli.stamp import stamp
+
+    entry = _entry(seq, job)
+    with Progress("proving", job.signed_size) as progress:
+        found = stamp(seq, entry, job.view, job.view.origin, progress)
+    args.output.with_suffix("").write_bytes(stamped_file(entry))
+    report = _Report(
+        form="opentimestamps", entries=1, hashes=found.hashes, size=found.anchor.size, more={"anchor": found.object}
+    )
+    _write(args, found.data, report)
+    if not args.json:
+        print(found.text)
+    return EXIT_OK
 
 
 def _evidence(chosen: list[int], which: str, job: _Job) -> tuple[bytes, _Report]:
@@ -230,6 +264,7 @@ def _write(args: argparse.Namespace, data: bytes, report: _Report) -> int:
                     "hashes": report.hashes,
                     "bytes": len(data),
                     "size": report.size,
+                    **report.more,
                 }
             )
         )
