@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway import describe, keydesk, memory, notify, retained, status
+from gateway.chain.desk import ChainDesk, Site
 from gateway.config.model import Config
 from gateway.config.source import told_of
 from gateway.errors import GatewayError, UnavailableError
@@ -102,6 +103,10 @@ class Gateway:
         self._keys = KeyDesk(self._writer, keeper, counter)
         directory = log_directory(config)
         self._witnesses = WitnessDesk(self._logbook, directory, self._writer, self._state, self._supervisor, self._show)
+        site = Site(
+            log=self._logbook, state_dir=config.state_dir, open_key=self._workshop.open_key, event=self._writer.event
+        )
+        self._chains = ChainDesk(site, self._supervisor)
         self._upstreams = UpstreamDesk(directory, self._writer, self._supervisor, self._show)
         if self._state.recovered:
             self._writer.event("state-lost", WARNING, "state.json", self._state.recovered)
@@ -162,6 +167,7 @@ class Gateway:
         for outbox in self._outboxes:
             self._supervisor.start(f"channel {outbox.status.name}", partial(_deliver, outbox))
         self._witnesses.start(config.witnesses)
+        self._chains.start(config.chains)
         for meter in (meter for bus in buses for meter in bus.meters):
             name = meter.description.name
             poller = Poller(meter, periods[name], self._writer, self._clock, self._meter_changed, known.get(name))
@@ -179,6 +185,7 @@ class Gateway:
     async def _stop_parts(self) -> None:
         await self._supervisor.stop(*(f"meter {poller.health.name}" for poller in self.pollers))
         await self._witnesses.stop()
+        await self._chains.stop()
         await self._sharing.stop()
         await self._upstreams.stop()
         for bus in self._buses:
@@ -248,6 +255,7 @@ class Gateway:
         for outbox in self._outboxes:
             outbox.wake()
         self._witnesses.wake()
+        self._chains.wake()
 
     def _meter_changed(self, health: MeterHealth) -> None:
         self._show(f"meter/{health.name}/status", retained.meter_status(health))
@@ -284,6 +292,7 @@ class Gateway:
             "sinks": [describe.sink(outbox.status) for outbox in self._outboxes],
             "proxies": self._sharing.describe(),
             "witnesses": self._witnesses.describe(),
+            "chains": self._chains.describe(),
             "clock": describe.clock(self._clock()),
             "disk": describe.disk(self.config.state_dir),
             "process": {**describe.process(), "stuck": self._supervisor.stuck()},

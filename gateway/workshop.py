@@ -10,6 +10,7 @@ from gateway.config.model import Config
 from gateway.log.log import Log
 from gateway.reading import Bus, Clock
 from gateway.sharing import SharingWorkshop
+from gateway.signing import DeviceKey, Purpose
 from gateway.sink import Sink
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class Workshop(SharingWorkshop, Protocol):
 
     def upstreams(self, config: Config) -> Sequence[UpstreamSettings]:
         """What each upstream is; nothing is connected yet. Raises ConfigError."""
+
+    def open_key(self, uri: str, base: Path, *, purpose: Purpose) -> DeviceKey:
+        """The key that *uri* names, for another purpose than checkpoints. Blocks. Raises SignerError, ConfigError."""
 
     def sinks(self, config: Config, log: Log) -> Sequence[Sink]:
         """One sink for each channel; nothing is connected yet. Raises ConfigError."""

@@ -85,8 +85,8 @@ class Proof:
         _check_salt(self.salt)
         if len(self.path) > PATH_MAX:
             raise MalformedError(f"a precise proof with a path of {len(self.path)} steps; at most {PATH_MAX} are read")
-        hashes = [step.hash for step in self.path] + [self.schema_hash] * (self.schema_hash is not None)
-        if any(len(found or b"") != _HASH_BYTES for found in hashes):
+        hashes = [step.hash for step in self.path] + ([] if self.schema_hash is None else [self.schema_hash])
+        if any(len(found) != _HASH_BYTES for found in hashes):
             raise MalformedError("a precise proof with a hash that has not 32 bytes")
 
     @property

@@ -44,10 +44,10 @@ class ChainWorker:
     def __init__(
         self,
         name: str,
-        client: ChainClient,
+        open_client: Callable[[], ChainClient],
         open_account: Callable[[], Account],
         open_ledger: Callable[[str, int], Ledger],
-        make_jobs: Callable[[str], Sequence[Job]],
+        make_jobs: Callable[[ChainClient, str], Sequence[Job]],
         *,
         limits: Limits | None = None,
         pace: Pace | None = None,
@@ -55,10 +55,11 @@ class ChainWorker:
     ) -> None:
         """*open_account* blocks, and is called in a thread; *open_ledger* gets the address and the chain id.
 
-        *make_jobs* gets the address, too.
+        *make_jobs* gets the client and the address.
         """
         self.name = name
-        self._client, self._open_account, self._open_ledger = client, open_account, open_ledger
+        self._open_client, self._open_account, self._open_ledger = open_client, open_account, open_ledger
+        self._client: ChainClient | None = None
         self._make_jobs = make_jobs
         self._jobs: dict[str, Job] = {}
         self._limits, self._pace, self._told = limits or Limits(), pace or Pace(), told
@@ -126,11 +127,12 @@ class ChainWorker:
     async def _opened(self) -> Sender:
         """The sender; the key is opened when it is needed first, so that a token that is away delays nobody."""
         if self._sender is None:
+            self._client = client = self._client or self._open_client()
             account = await asyncio.to_thread(self._open_account)
-            self._ledger = self._open_ledger(account.address, self._client.chain_id)
+            self._ledger = self._open_ledger(account.address, client.chain_id)
             self._account = account
-            self._jobs = {job.name: job for job in self._make_jobs(account.address)}
-            self._sender = Sender(self._client, account, self._ledger, self._limits, self._settled)
+            self._jobs = {job.name: job for job in self._make_jobs(client, account.address)}
+            self._sender = Sender(client, account, self._ledger, self._limits, self._settled)
         return self._sender
 
     async def _ask_jobs(self, sender: Sender) -> None:
@@ -195,7 +197,6 @@ class ChainWorker:
         last = self._ledger.ended[-1] if self._ledger and self._ledger.ended else None
         return {
             "name": self.name,
-            "chain_id": self._client.chain_id,
             "account": self._account.address if self._account else None,
             "state": self._state,
             "last_error": self._trouble,
@@ -204,5 +205,5 @@ class ChainWorker:
             "jobs": [
                 {"name": name, "trouble": self._paused[name][0] if name in self._paused else ""} for name in self._jobs
             ],
-            "endpoints": self._client.describe(),
+            "endpoints": [] if self._client is None else self._client.describe(),
         }

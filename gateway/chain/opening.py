@@ -1,0 +1,131 @@
+"""Makes what a chain in the config stands for: client, account, ledger and jobs; nothing is asked of a chain yet."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from gateway import durable
+from gateway.chain.account import Account
+from gateway.chain.anchoring import AnchorJob, AnchorSettings
+from gateway.chain.bundle_store import FOLDER, BundleStore
+from gateway.chain.client import ChainClient
+from gateway.chain.desk import Site
+from gateway.chain.job import Job
+from gateway.chain.ledger import Ledger
+from gateway.chain.rpc import RpcSettings
+from gateway.chain.sender import Limits
+from gateway.chain.worker import ChainWorker
+from gateway.config.chain import ChainConfig
+from gateway.errors import ConfigError
+from gateway.log.entry import WARNING
+from gateway.secrets import read_secret
+from gateway.signing import Purpose
+from gateway.state import State
+from gateway.task import Progress
+
+Run = Callable[[Progress], Awaitable[None]]
+#: States that somebody must do something about are noted in the log; the others pass by themselves.
+_NOTED = {
+    "endpoints-disagree": "two end points tell different things",
+    "chain-ahead": "the chain knows more of this log than the disk",
+    "low-balance": "the account is empty",
+    "reverted": "the contract refused",
+}
+
+
+class Chain:
+    """One chain in the config, with its tasks. Nothing is opened before it is needed."""
+
+    def __init__(self, config: ChainConfig, site: Site) -> None:
+        self._config, self._site = config, site
+        self._client: ChainClient | None = None
+        self._worker = ChainWorker(
+            config.name,
+            self.client,
+            partial(open_account, config, site),
+            partial(open_ledger, config, site),
+            partial(_jobs, config, site),
+            limits=Limits(confirmations=config.confirmations, fee_cap=config.fee_cap, balance_min=config.balance_min),
+            told=partial(_tell, config.name, site),
+        )
+
+    def client(self) -> ChainClient:
+        """The one client of all its tasks. Raises ConfigError, SignerError for a URL that cannot be fetched."""
+        if self._client is None:
+            self._client = open_client(self._config, self._site)
+        return self._client
+
+    def tasks(self) -> Mapping[str, Run]:
+        """What runs, by the end of its name."""
+        return {"": self._worker.run}
+
+    def wake(self) -> None:
+        """Something became durable."""
+        self._worker.wake()
+
+    def describe(self) -> dict[str, Any]:
+        """What ``status`` shows."""
+        return {"chain_id": self._config.chain_id, **self._worker.describe()}
+
+    def close(self) -> None:
+        """Releases connections and the key."""
+        self._worker.close()
+        if self._client is not None:
+            self._client.close()
+
+
+def open_client(config: ChainConfig, site: Site) -> ChainClient:
+    """The client of a chain's end points. Raises ConfigError, SignerError for a URL that cannot be fetched."""
+    settings = [RpcSettings(url=_url(rpc, site), ca=config.ca) for rpc in config.rpc]
+    return ChainClient(config.chain_id, settings)
+
+
+def open_account(config: ChainConfig, site: Site) -> Account:
+    """The account. Blocks. Raises SignerError, KeyUnfit, ConfigError."""
+    return Account(site.open_key(config.account, site.state_dir, purpose=Purpose.TRANSACTION))
+
+
+def open_state(config: ChainConfig, site: Site) -> State:
+    """Where the ledger and the jobs of a chain keep what they must remember."""
+    folder = site.state_dir / "chain"
+    durable.make_directory(folder, 0o750)
+    state = State(folder / f"{config.name}.json")
+    if state.recovered:
+        site.event("state-lost", WARNING, f"chain {config.name}", state.recovered)
+    return state
+
+
+def open_ledger(config: ChainConfig, site: Site, address: str, chain_id: int) -> Ledger:
+    """The ledger of the account *address*. Raises MalformedError."""
+    return Ledger(open_state(config, site), address, chain_id)
+
+
+def _url(rpc: str, site: Site) -> str:
+    if not rpc.startswith(("file:", "credential:")):
+        return rpc
+    secret = read_secret(rpc, site.state_dir)
+    try:
+        return secret.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"secret {rpc}: holds no URL; write https://HOST[:PORT][/PATH] into it") from error
+
+
+def _jobs(config: ChainConfig, site: Site, client: ChainClient, address: str) -> Sequence[Job]:
+    jobs: list[Job] = []
+    anchor = config.anchor
+    if anchor is not None:
+        settings = AnchorSettings(
+            contract=anchor.contract,
+            growing=anchor.form == "growing",
+            every_s=anchor.every_ms / 1000,
+            founder=anchor.founder,
+        )
+        jobs.append(AnchorJob(settings, site.log, client, address, BundleStore(site.state_dir / FOLDER)))
+    return jobs
+
+
+def _tell(name: str, site: Site, state: str, words: str) -> None:
+    if state in _NOTED:
+        site.event(f"chain-{state.removeprefix('chain-')}", WARNING, f"chain {name}", words)
