@@ -15,6 +15,7 @@ from gateway.log.tree import (
     inclusion_proof,
     inclusion_ranges,
     leaf_hash,
+    node_hash,
     root_from_inclusion,
 )
 from tests.chain_nodes import Anvil
@@ -84,6 +85,22 @@ def test_a_damaged_proof_is_refused(chain: OnChain, calls: AnchorContract, size:
             assert decode_number(chain.read(call)) == 0
         other = Statement(size=size, root=rng.randbytes(32))
         assert decode_number(chain.read(calls.verify_inclusion_in(other, index, ENTRIES[index], proof))) == 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 9, 24])
+def test_a_proof_of_another_length_is_refused_even_where_it_leads_to_the_root(
+    chain: OnChain, calls: AnchorContract, size: int
+) -> None:
+    """A root over the tree, or one within it, is no root of a tree of that size."""
+    above = bytes(range(32))
+    longer = Statement(size=size, root=node_hash(above, TREE.root(size)))
+    for index in range(size):
+        proof = inclusion_proof(TREE.node, index, size)
+        call = calls.verify_inclusion_in(longer, index, ENTRIES[index], [*proof, above])
+        assert decode_number(chain.read(call)) == 0
+        within = Statement(size=size, root=leaf_hash(ENTRIES[index]))
+        call = calls.verify_inclusion_in(within, index, ENTRIES[index], [])
+        assert decode_number(chain.read(call)) == (size == 1)
 
 
 def test_a_hash_of_two_nodes_is_not_taken_for_an_entry(chain: OnChain, calls: AnchorContract) -> None:
