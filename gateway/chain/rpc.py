@@ -227,5 +227,6 @@ def _secrets(parts: SplitResult) -> tuple[str, ...]:
     """What of the url must not be shown, as it stands there and as a program may have decoded it."""
     pieces = [*parts.path.split("/"), *re.split("[&=]", parts.query)]
     found = [piece for piece in pieces if len(piece) >= _SECRET_LENGTH_MIN]
-    found += [piece for piece in (parts.password, *_basic(parts).values()) if piece]
+    found += [parts.password] if parts.password else []
+    found += [header.removeprefix("Basic ") for header in _basic(parts).values()]
     return tuple({*found, *map(unquote, found)})
