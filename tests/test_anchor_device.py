@@ -33,6 +33,7 @@ from tests.contracts import OnChain, gas, people_on, records
 
 #: EIP-7951 came with Osaka; London, which EWC runs, has nothing there.
 WITH, WITHOUT = "osaka", "london"
+ORDER = 0xFFFFFFFF_00000000_FFFFFFFF_FFFFFFFF_BCE6FAAD_A7179E84_F3B9CAC2_FC632551
 only_with = pytest.mark.parametrize("chain", [WITH], indirect=True)
 only_without = pytest.mark.parametrize("chain", [WITHOUT], indirect=True)
 
@@ -144,8 +145,12 @@ def test_a_relayer_submits_what_the_device_signed_and_nothing_else(
     foreign = OTHER.sign(checkpoint_text(origin, stated.size, stated.root))
     assert refusal(chain, calls.submit_signed(log, origin, stated, foreign, DEVICE.point), relayer) == "NotSigned"
     assert refusal(chain, calls.submit_signed(log, origin, stated, foreign, OTHER.point), relayer) == "NotDevice"
-    renamed = DEVICE.sign(checkpoint_text("example.org/other", stated.size, stated.root))
-    other = calls.submit_signed(log, "example.org/other", stated, renamed, DEVICE.point)
+    # The same x, and the other y.
+    mirrored = Device(ORDER - DEVICE.number)
+    foreign = mirrored.sign(checkpoint_text(origin, stated.size, stated.root))
+    assert refusal(chain, calls.submit_signed(log, origin, stated, foreign, mirrored.point), relayer) == "NotDevice"
+    renamed = DEVICE.sign(checkpoint_text("example.org/singed", stated.size, stated.root))
+    other = calls.submit_signed(log, "example.org/singed", stated, renamed, DEVICE.point)
     assert refusal(chain, other, relayer) == "NotDevice"
     receipt = chain.send(good, relayer)
     assert list(map(decode_event, records(receipt))) == [Anchored(log=log, statement=stated, stored=True)]
