@@ -23,6 +23,7 @@ from gateway.chain.anchor import (
     log_of,
     statement_topics,
 )
+from gateway.chain.answers import Topics
 from gateway.chain.bundle import AnchorFact, Bundle
 from gateway.chain.bundle_store import BundleStore
 from gateway.chain.client import ChainClient
@@ -178,7 +179,7 @@ class AnchorJob:
         head = (await self._client.head()).number
         for last in range(head, max(-1, head - _BACK_BLOCKS), -_RANGE_BLOCKS):
             first = max(0, last - _RANGE_BLOCKS + 1)
-            topics = [list(statement_topics()), self._log_id]
+            topics: Topics = [list(statement_topics()), self._log_id]
             records = await self._client.logs(self._settings.contract, topics, first, last)
             events = [(decode_event(record), record.block_number) for record in records]
             found = [(event.statement.size, at) for event, at in events if isinstance(event, Anchored)]

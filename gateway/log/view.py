@@ -108,6 +108,14 @@ class LogView:
     def root(self, size: int) -> bytes:
         """The root over the first *size* entries, from all of them that are there."""
         tree = Frontier()
+        self.grow(tree, size)
+        return tree.root()
+
+    def grow(self, tree: Frontier, size: int) -> None:
+        """Appends to *tree*, which holds the beginning of this log, what is missing up to *size* entries.
+
+        Raises PrunedError where the hashes that this takes went with the entries; the tree then holds what is before.
+        """
         while tree.size < size:
             start = tree.size
             value = None if start % CHUNK else self.packs.pruned_hash(start // CHUNK)
@@ -115,7 +123,6 @@ class LogView:
                 tree.append_run(value)
             else:
                 tree.extend(self._reader.leaves(start, min(start - start % CHUNK + CHUNK, size)))
-        return tree.root()
 
     def pruned(self) -> Pruned:
         """What is left of the entries that were pruned, for an export."""
