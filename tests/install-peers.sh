@@ -38,6 +38,15 @@ if ! cmp -s tests/peers/requirements.txt .peers/venv/installed.txt; then
         --requirement tests/peers/requirements.txt
     cp tests/peers/requirements.txt .peers/venv/installed.txt
 fi
+# Energy Web's ew-link-bond, without what it requires (web3 4, which no present Python has): its storage needs base58 only.
+bond="energyweb==0.4.5 base58==2.1.1"
+if [ "$(cat .peers/bond/installed.txt 2> /dev/null)" != "$bond" ]; then
+    echo "Installing ew-link-bond into .peers …"
+    rm -rf .peers/bond
+    # shellcheck disable=SC2086  (a list of words)
+    .peers/venv/bin/pip install --quiet --disable-pip-version-check --no-deps --target .peers/bond $bond
+    echo "$bond" > .peers/bond/installed.txt
+fi
 if command -v npm > /dev/null && ! cmp -s tests/peers/package.json .peers/npm/installed.json; then
     echo "Installing the checkers from npm into .peers …"
     mkdir -p .peers/npm

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "log": "gateway.cli.log",
     "verify": "gateway.cli.verify",
     "view": "gateway.cli.views",
+    "bond": "gateway.cli.bond",
     "key": "gateway.cli.key",
     "channel": "gateway.cli.channel",
     "upstream": "gateway.cli.upstream",
