@@ -205,12 +205,22 @@ class Endpoint:
     async def _ask(self, method: str, *params: object, parse: Callable[[object], T], answer_max: int = ANSWER_MAX) -> T:
         if not self._checked:
             await self._check_chain()
-        found = await self._call(method, *params, parse=parse, answer_max=answer_max)
-        self._failures, self._state, self._error = 0, "ready", ""
+        try:
+            found = await self._call(method, *params, parse=parse, answer_max=answer_max)
+        except RpcRefused as error:
+            if is_busy(error):
+                self._failed(str(error))
+            else:
+                self._well()
+            raise
+        self._well()
         return found
 
     async def _check_chain(self) -> None:
-        told = await self._call("eth_chainId", parse=lambda told: answers.quantity(told, "chain id"))
+        try:
+            told = await self._call("eth_chainId", parse=lambda told: answers.quantity(told, "chain id"))
+        except RpcRefused as error:
+            raise self._failed(str(error)) from error
         if told != self._chain_id:
             raise self._failed(
                 f"{self.label}: tells chain id {told}, the config says {self._chain_id}: correct one of both",
@@ -228,9 +238,7 @@ class Endpoint:
             if method != _LOGS:
                 self._failed(str(error))
             raise
-        except RpcRefused as error:
-            if is_busy(error):
-                self._failed(str(error))
+        except RpcRefused:
             raise
         except MalformedError as error:
             fault = self._rpc.shown(str(error))
@@ -238,6 +246,9 @@ class Endpoint:
         except ChainUnavailable as error:
             self._failed(str(error))
             raise
+
+    def _well(self) -> None:
+        self._failures, self._state, self._error, self.due_s = 0, "ready", "", 0.0
 
     def _failed(self, message: str, state: str = "away") -> ChainUnavailable:
         """Notes a failure; what is to be raised."""
