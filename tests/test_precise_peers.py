@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.chain.precise import Proof, Step, extended_root, schema_hash, sorted_keys, tree, verifier_call, verify
@@ -22,6 +22,8 @@ from tests.precise_records import is_key, keys, values
 
 READINGS = [{"timestamp": 1625000400 + 900 * number, "value": str(700 * number)} for number in range(11)]
 ACCOUNTS = [f"0x{number:02x}f0{'9e' * 18}" for number in range(11)]
+#: The first example of the EIP.
+EIP55 = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,9 @@ arrays = st.lists(good_values, min_size=1, max_size=12)
 
 @settings(max_examples=150, deadline=None)
 @given(record=objects | arrays)
+@example(record=[{"b": 1, "10": 2, "9": 3, "4294967295": 4, "4294967294": 5, "01": 6, "-1": 7, "__proto__": 8}])
+@example(record=[ACCOUNTS[1].upper().replace("0X", "0x"), EIP55, EIP55.replace("5a", "5A"), EIP55.replace("0x", "0X")])
+@example(record=["true", "null", "Infinity", "1.5", "0", "0x", "-0x1", {}, [], None, True])
 def test_any_record_has_the_librarys_leaves_roots_and_proofs(oracle: Oracle, record: Any) -> None:
     """Byte for byte; each proof is also what the library would have written, and both sides take it."""
     salts = filled_salts(len(record))
@@ -99,6 +104,7 @@ DOUBLES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"a": 10**39}, {"a": f"0x1{'0' * 39}"}),
     ({"a": "f0" * 20}, {"a": "0x" + "f0" * 20}),
     ({"a": "0x" + canonical("meter 4711, NE").encode().hex()}, {"a": "meter 4711, NE"}),
+    ({"a": "\0" * 30}, {"a": "0x" + "A" * 40}),
     ({"": 1}, {"0": 1}),
     ({"01": 1}, {"1": 1}),
     ({" 1": 1}, {"1": 1}),
