@@ -184,6 +184,11 @@ async def catch_up(listener: Listener) -> None:
         pass
 
 
+def deep(node: ChainNode) -> int:
+    """The newest block that counts."""
+    return node.head - CONFIRMATIONS
+
+
 def killed_everywhere(board: Board, rng: random.Random, runs: int) -> int:
     """Lets the board die at random commit points, then catch up; returns how often it was killed."""
     deaths = 0
