@@ -255,7 +255,6 @@ class Gateway:
         for outbox in self._outboxes:
             outbox.wake()
         self._witnesses.wake()
-        self._chains.wake()
 
     def _meter_changed(self, health: MeterHealth) -> None:
         self._show(f"meter/{health.name}/status", retained.meter_status(health))

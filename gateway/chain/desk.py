@@ -60,11 +60,6 @@ class ChainDesk:
             chain.close()
         self._chains = {}
 
-    def wake(self) -> None:
-        """Something became durable: perhaps a checkpoint."""
-        for chain in self._chains.values():
-            chain.wake()
-
     def describe(self) -> list[dict[str, Any]]:
         """What ``status`` shows."""
         return [chain.describe() for chain in self._chains.values()]

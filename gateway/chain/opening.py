@@ -16,7 +16,7 @@ from gateway.chain.job import Job
 from gateway.chain.ledger import Ledger
 from gateway.chain.rpc import RpcSettings
 from gateway.chain.sender import Limits
-from gateway.chain.worker import ChainWorker
+from gateway.chain.worker import ChainWorker, Pace
 from gateway.config.chain import ChainConfig
 from gateway.errors import ConfigError
 from gateway.log.entry import WARNING
@@ -48,6 +48,7 @@ class Chain:
             partial(open_ledger, config, site),
             partial(_jobs, config, site),
             limits=Limits(confirmations=config.confirmations, fee_cap=config.fee_cap, balance_min=config.balance_min),
+            pace=_pace(config),
             told=partial(_tell, config.name, site),
         )
 
@@ -60,10 +61,6 @@ class Chain:
     def tasks(self) -> Mapping[str, Run]:
         """What runs, by the end of its name."""
         return {"": self._worker.run}
-
-    def wake(self) -> None:
-        """Something became durable."""
-        self._worker.wake()
 
     def describe(self) -> dict[str, Any]:
         """What ``status`` shows."""
@@ -124,6 +121,13 @@ def _jobs(config: ChainConfig, site: Site, client: ChainClient, address: str) ->
         )
         jobs.append(AnchorJob(settings, site.log, client, address, BundleStore(site.state_dir / FOLDER)))
     return jobs
+
+
+def _pace(config: ChainConfig) -> Pace:
+    """As often as the most frequent job can have something to say, but not more often than blocks come."""
+    often_ms = [job.every_ms for job in (config.anchor, *config.notary, *config.origin) if job is not None]
+    often_s = min(often_ms, default=10_000) / 1000
+    return Pace(busy_s=min(5, often_s), idle_s=min(10, often_s))
 
 
 def _tell(name: str, site: Site, state: str, words: str) -> None:

@@ -19,7 +19,7 @@ from gateway.chain.job import Held, Job
 from gateway.chain.ledger import Ledger, Record
 from gateway.chain.sender import Limits, Sender
 from gateway.chain.values import Receipt
-from gateway.errors import CallReverted, EndpointsDisagree, GatewayError, SignerError, UnavailableError
+from gateway.errors import CallReverted, EndpointsDisagree, GatewayError, SignerError
 from gateway.task import Progress
 
 _log = logging.getLogger(__name__)
@@ -66,30 +66,17 @@ class ChainWorker:
         self._sender: Sender | None = None
         self._ledger: Ledger | None = None
         self._account: Account | None = None
-        self._news = asyncio.Event()
         self._failures = 0
         self._state, self._trouble = "starting", ""
         #: Job → what keeps it, and until when it is not asked.
         self._paused: dict[str, tuple[str, float, int]] = {}
-
-    def wake(self) -> None:
-        """There may be something to send."""
-        self._news.set()
 
     async def run(self, progress: Progress) -> None:
         """Works until it is cancelled."""
         while True:
             busy = await self._round()
             progress.mark()
-            await self._rest(self._pause_s(busy))
-
-    async def _rest(self, seconds: float) -> None:
-        self._news.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        except TimeoutError:
-            return
+            await asyncio.sleep(self._pause_s(busy))
 
     def _pause_s(self, busy: bool) -> float:  # noqa: FBT001  (the one thing it depends on)
         if not self._failures:
@@ -110,7 +97,7 @@ class ChainWorker:
             self._failed("endpoints-disagree", str(error))
         except SignerError as error:
             self._failed("key-away", str(error))
-        except (UnavailableError, GatewayError) as error:
+        except GatewayError as error:
             self._failed("unavailable", str(error))
         else:
             self._failures, self._trouble = 0, ""

@@ -45,6 +45,9 @@ def _troubles(answer: dict[str, Any]) -> list[str]:
     found += [
         f"witness {witness['name']}: {witness['error']}" for witness in answer.get("witnesses", []) if witness["error"]
     ]
+    for chain in answer.get("chains", []):
+        found += [f"chain {chain['name']}: {chain['last_error']}"] if chain["last_error"] else []
+        found += [f"chain {chain['name']}: {job['name']}: {job['trouble']}" for job in chain["jobs"] if job["trouble"]]
     found += [f"no progress: {name}" for name in answer["process"]["stuck"]]
     if answer["key"]["error"]:
         found.append(f"key: {answer['key']['error']}")
@@ -66,6 +69,7 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         *map(_sink, answer["sinks"]),
         # A gateway of an earlier version may be running still.
         *map(_witness, answer.get("witnesses", [])),
+        *map(_chain, answer.get("chains", [])),
         f"clock      {when(clock['wall_ms'])}, quality {clock['quality']}, {bound}",
         f"disk       {disk['free_bytes'] >> 20} MB free of {disk['total_bytes'] >> 20} MB",
         f"process    {process['pid']}, {process['rss_bytes'] / 1e6:.1f} MB of memory",
@@ -96,6 +100,13 @@ def _sink(sink: dict[str, Any]) -> str:
 def _witness(witness: dict[str, Any]) -> str:
     cosigned = f"cosigned up to size {witness['size']} at {when(witness['cosigned_ms'])}"
     return f"witness    {witness['name']}: {witness['state']}, {cosigned}"
+
+
+def _chain(chain: dict[str, Any]) -> str:
+    last, under_way = chain["last"], chain["under_way"]
+    said = f"last {last['key']}: {last['outcome']}" if last else "nothing said yet"
+    waits = f", under way {under_way['key']}" if under_way else ""
+    return f"chain      {chain['name']} (id {chain['chain_id']}): {chain['state']}, {said}{waits}"
 
 
 def when(wall_ms: int | None) -> str:

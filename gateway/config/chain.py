@@ -15,7 +15,7 @@ class AnchorConfig:
     #: ``form``: ``growing`` keeps the newest checkpoint in the contract, which takes larger ones only; ``event`` costs
     #: less and only emits it. Default growing.
     form: str
-    #: ``every``: seconds from one anchor to the next, 60 to 31536000, default 3600.
+    #: ``every``: seconds from one anchor to the next, 1 to 31536000, default 3600.
     every_ms: int
     #: ``founder``: the address that opened the log in the contract, where the account is its relayer or heir; None
     #: (left out): the account itself.
@@ -54,7 +54,7 @@ class OriginConfig:
     hash: str
     #: ``co2``: ``METER POINT`` of a carbon source, in g/kWh, for release a; None: the registry is told that it is down.
     co2: tuple[str, str] | None
-    #: ``every``: seconds from one report to the next, 60 to 31536000, default 3600.
+    #: ``every``: seconds from one report to the next, 1 to 31536000, default 3600.
     every_ms: int
 
 
