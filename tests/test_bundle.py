@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -235,8 +236,18 @@ def test_a_changed_file_is_named_and_never_given_out(tmp_path: Path) -> None:
 
 
 def test_several_chains_keep_their_bundles_at_once(tmp_path: Path) -> None:
-    """From threads of one process: none is lost, none has another's number."""
-    store = BundleStore(tmp_path)
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(store.keep, [bundle(size) for size in range(1, 41)]))
-    assert len({name.split(".")[0] for name in names(tmp_path)}) == len(store.digests()) == 40
+    """Each has a store of its own over the one folder: none is lost, none has another's number, no record is torn."""
+
+    def work(size: int) -> None:
+        BundleStore(tmp_path).keep(bundle(size))
+        BundleStore(tmp_path).anchored(bundle(size).digest, FACT)
+        BundleStore(tmp_path).anchored(bundle(1).digest, replace(OTHER, chain_id=size))
+
+    BundleStore(tmp_path).keep(bundle(1))
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(1, 41)))
+    notes = [name for name in names(tmp_path) if name.endswith("note")]
+    assert len({name.split(".")[0] for name in notes}) == len(notes) == len(BundleStore(tmp_path).digests()) == 40
+    first = BundleStore(tmp_path).get(bundle(1).digest)
+    assert first is not None
+    assert len(first.record.anchors) == 41

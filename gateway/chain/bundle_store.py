@@ -17,8 +17,9 @@ is under way, is never touched. After a year of hourly anchors the oldest of 1,0
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import re
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,18 +56,21 @@ class _Name:
 
 
 class BundleStore:
-    """The folder. All methods block; one process at a time writes, any may read."""
+    """The folder. All methods block. There may be several of one folder, in any threads and processes."""
 
     def __init__(self, folder: Path, *, limit: int = LIMIT) -> None:
         """*limit* is at least 4. Nothing is read or made yet."""
         self._folder = folder
         self._limit = limit
-        self._writing = threading.Lock()
 
     def keep(self, bundle: Bundle) -> None:
         """On return the note is durable; to be called before its digest is sent. Raises UnavailableError."""
-        with self._writing, self._said("a bundle could not be kept"):
+        with self._said("a bundle could not be kept"):
             durable.make_directory(self._folder)
+            self._keep(bundle)
+
+    def _keep(self, bundle: Bundle) -> None:
+        with self._alone():
             names = self._names()
             name = _find(names, bundle.digest)
             if name is None:
@@ -139,7 +143,9 @@ class BundleStore:
             raise MalformedError(f"{path}: {error}; remove it: the chain itself tells what was anchored") from error
 
     def _change(self, digest: bytes, change: Callable[[Record], Record]) -> None:
-        with self._writing, self._said("where a bundle stands could not be noted"):
+        if not self._folder.is_dir():
+            return
+        with self._said("where a bundle stands could not be noted"), self._alone():
             name = _find(self._names(), digest)
             if name is None:
                 return
@@ -157,6 +163,16 @@ class BundleStore:
         # Left by a crash: records whose note went first, and what was being written.
         left = [path for path in self._folder.iterdir() if path.suffix in (".json", ".tmp") and path.name not in known]
         durable.remove([*(self._folder / name.file("note") for name in gone), *left])
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else writes meanwhile: chains are several, and so may be their stores."""
+        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
 
     @contextlib.contextmanager
     def _said(self, what: str) -> Iterator[None]:
