@@ -100,11 +100,11 @@ def _new(args: argparse.Namespace, app: App, config: Config) -> int:
 def _show(args: argparse.Namespace, app: App, config: Config) -> int:
     uris = [args.uri] if args.uri else [uri for uri in (config.key.uri, config.key.hardware) if uri is not None]
     with ExitStack() as stack:
-        keys = [stack.enter_context(closing(_open_any(app, uri, config.state_dir))) for uri in uris]
+        keys = [stack.enter_context(closing(open_any(app, uri, config.state_dir))) for uri in uris]
         return _print(keys, app, config, args)
 
 
-def _open_any(app: App, uri: str, base: Path) -> DeviceKey:
+def open_any(app: App, uri: str, base: Path) -> DeviceKey:
     """The key, whatever it was made for: nothing is signed with it. Raises SignerError, ConfigError."""
     fault: SignerError | None = None
     for purpose in MADE_FOR:

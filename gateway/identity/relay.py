@@ -127,7 +127,7 @@ async def _transaction(client: ChainClient, account: Account, call: Call, fee_ca
     fees = offer(hint, fee_cap)
     if fees is None:
         asked = hint.gas_price if hint.base_fee is None else hint.base_fee + hint.priority_fee
-        raise ChainUnavailable(f"the chain asks {gwei(asked)} for a unit of gas, the cap is {gwei(fee_cap)}: wait")
+        raise ChainUnavailable(f"a unit of gas costs {gwei(asked)} now, the cap is {gwei(fee_cap)}: wait, or raise it")
     return await _funded(client, account, call, gas, fees)
 
 
@@ -136,8 +136,8 @@ async def _funded(client: ChainClient, account: Account, call: Call, gas: int, f
     waiting = await client.nonce(account.address, pending=True) - nonce
     if waiting > 0:
         raise ChainUnavailable(
-            f"account {account.address}: {waiting} of its transactions wait for a block, perhaps this one; run it again "
-            "when they are there, and use an account that nothing else uses"
+            f"account {account.address}: {waiting} of its transactions wait for a block, perhaps this one; run this "
+            "again when they are there, and use an account that nothing else uses"
         )
     transaction = Transaction(chain_id=client.chain_id, nonce=nonce, fees=fees, gas=gas, call=call)
     balance = await client.balance(account.address)
@@ -158,6 +158,6 @@ async def _receipt(
             return receipt
         await sleep(POLL_S)
     raise ChainUnavailable(
-        f"transaction 0x{transaction.hex()}: was sent, and is in no block after {wait_s:g} s; run this again later, which "
+        f"transaction 0x{transaction.hex()}: was sent, and is in no block after {wait_s:g} s; run this again later: it "
         "sends nothing where the change has arrived"
     )
