@@ -39,6 +39,8 @@ class ChainNode:
 
     #: The method that gives an account a balance.
     fund_method = ""
+    #: Whether blocks come by themselves.
+    mining = True
 
     def __init__(self, *, chain_id: int, hardfork: str, block_time_s: int | None, options: tuple[str, ...]) -> None:
         """With *block_time_s* None each transaction has a block at once. *options* are further ones of its own."""
@@ -137,9 +139,13 @@ class ChainNode:
         return found
 
     def send(self, *, to: str | None = None, data: bytes = b"", value: int = 0, gas: int = 3_000_000) -> str:
-        """A transaction of the unlocked account; returns its hash."""
+        """A transaction of the unlocked account; returns its hash. Where blocks come at once it is in one by then."""
         call = {"from": self.dev, "data": "0x" + data.hex(), "value": hex(value), "gas": hex(gas)}
-        return str(self.rpc("eth_sendTransaction", call if to is None else call | {"to": to}))
+        transaction = str(self.rpc("eth_sendTransaction", call if to is None else call | {"to": to}))
+        if self.block_time_s is None and self.mining:
+            # anvil makes the block a moment after it has answered.
+            eventually(lambda: self.receipt(transaction), what="the receipt")
+        return transaction
 
     def _command(self) -> list[str]:
         raise AssertionError

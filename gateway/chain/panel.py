@@ -18,7 +18,7 @@ from typing import TypeVar
 from gateway.chain.endpoint import LATEST, Endpoint
 from gateway.chain.refusals import LogsRefused
 from gateway.chain.values import Block
-from gateway.errors import CallReverted, ChainUnavailable, EndpointsDisagree
+from gateway.errors import CallReverted, ChainUnavailable, EndpointsDisagree, GatewayError
 
 T = TypeVar("T")
 #: What an endpoint answered.
@@ -71,16 +71,12 @@ class Panel:
     async def all(self, ask: Callable[[Endpoint], Awaitable[T]], endpoints: Sequence[Endpoint] = ()) -> Told[T]:
         """The answers of all that have one, in the config's order; at least one."""
         asked = endpoints or self.due
-        found = await asyncio.gather(*map(ask, asked), return_exceptions=True)
-        told: Told[T] = []
-        faults: list[ChainUnavailable] = []
-        for endpoint, one in zip(asked, found, strict=True):
-            if isinstance(one, ChainUnavailable) and not isinstance(one, LogsRefused):
-                faults.append(one)
-            elif isinstance(one, BaseException):
-                raise one
-            else:
-                told.append((endpoint, one))
+        found = await asyncio.gather(*(_outcome(ask, endpoint) for endpoint in asked))
+        faults = [fault for _, fault in found if fault is not None]
+        for fault in faults:
+            if isinstance(fault, LogsRefused) or not isinstance(fault, ChainUnavailable):
+                raise fault
+        told = [(endpoint, one[0]) for endpoint, (one, _) in zip(asked, found, strict=True) if one]
         if not told:
             raise self._unavailable(faults)
         return told
@@ -151,11 +147,21 @@ class Panel:
                 raise contradiction(what, (first, look(value)), (other, look(another)))
         return value
 
-    def _unavailable(self, faults: Sequence[ChainUnavailable]) -> ChainUnavailable:
-        if len(faults) == 1:
+    def _unavailable(self, faults: Sequence[GatewayError]) -> ChainUnavailable:
+        if len(faults) == 1 and isinstance(faults[0], ChainUnavailable):
             return faults[0]
         told = "; ".join(map(str, faults))
         return ChainUnavailable(f"no endpoint of chain {self._chain_id} has an answer: {told}")
+
+
+async def _outcome(
+    ask: Callable[[Endpoint], Awaitable[T]], endpoint: Endpoint
+) -> tuple[tuple[T] | tuple[()], GatewayError | None]:
+    """The answer as a tuple of one, or why there is none: no question is left running behind another's error."""
+    try:
+        return (await ask(endpoint),), None
+    except GatewayError as error:
+        return (), error
 
 
 def contradiction(what: str, one: tuple[Endpoint, object], other: tuple[Endpoint, object]) -> EndpointsDisagree:
