@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from gateway.chain.client import ChainClient
+from gateway.chain.rpc import RpcSettings
 from tests.chain_nodes import ChainNode, NodeError
 from tests.mosquitto import Certificates
 
@@ -178,3 +181,20 @@ def alter(**fields: Any) -> Lie:
         return told | {name: value(told[name]) if callable(value) else value for name, value in fields.items()}
 
     return lie
+
+
+def later(_params: list[Any], truth: Callable[[], Any]) -> Any:
+    """One more than is true."""
+    return hex(int(truth(), 16) + 1)
+
+
+@asynccontextmanager
+async def both(
+    node: ChainNode, *, liar_first: bool = False, **more: int
+) -> AsyncIterator[tuple[ChainClient, LyingEndpoint]]:
+    """A client of the honest node and of a liar before it."""
+    with LyingEndpoint(node) as liar:
+        urls = [liar.url, node.url] if liar_first else [node.url, liar.url]
+        client = ChainClient(246, [RpcSettings(url=url) for url in urls], **more)  # type: ignore[arg-type]
+        yield client, liar
+        client.close()
