@@ -3,7 +3,7 @@
 # .peers what comes from PyPI and npm. Anything still missing afterwards is a loud skip, or a failure when CI=true.
 set -eu
 cd "$(dirname "$0")/.."
-packages="dbus-daemon e2fsprogs fuse3 gcc git golang-go golang-golang-x-mod-dev ipfs-cid libc6-dev libmodbus-dev
+packages="curl dbus-daemon e2fsprogs fuse3 gcc git golang-go golang-golang-x-mod-dev ipfs-cid libc6-dev libmodbus-dev
           libsml-dev libtpm2-pkcs11-1 libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 mosquitto mosquitto-clients mount opensc openssl
           p11-kit p11-kit-modules pkg-config procps signify-openbsd socat softhsm2 strace swtpm swtpm-tools systemd
           tpm2-abrmd tpm2-openssl tpm2-tools util-linux"
