@@ -104,6 +104,12 @@ def test_another_record_is_no_record(change: Callable[[dict[str, Any]], object])
         Batch.from_json(altered(change, chain([3, 2])[1]))
 
 
+def test_a_record_of_another_version_is_named() -> None:
+    """What a newer gateway wrote is not taken for a damaged one."""
+    with pytest.raises(MalformedError, match="version 2; 1 is known"):
+        Batch.from_json(altered(lambda fields: fields.update(version=2), golden()))
+
+
 def test_a_record_has_one_text() -> None:
     """No blanks, no other escapes, nothing twice, and no more than is read."""
     text = golden().to_json()
