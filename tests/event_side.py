@@ -34,8 +34,8 @@ class Killed(BaseException):
 class Kills:
     """Raises at the *at*-th commit point it comes by: before what happens there, or behind it."""
 
-    def __init__(self, at: int = -1, *, behind: bool = False) -> None:
-        self.at, self.behind, self.points = at, behind, 0
+    def __init__(self, at: int = -1, *, behind: bool = False, error: type[BaseException] = Killed) -> None:
+        self.at, self.behind, self.error, self.points = at, behind, error, 0
 
     def _due(self) -> bool:
         self.points += 1
@@ -44,19 +44,19 @@ class Kills:
     def run(self, act: Callable[[], T]) -> T:
         due = self._due()
         if due and not self.behind:
-            raise Killed
+            raise self.error
         result = act()
         if due:
-            raise Killed
+            raise self.error
         return result
 
     async def run_async(self, act: Callable[[], Awaitable[T]]) -> T:
         due = self._due()
         if due and not self.behind:
-            raise Killed
+            raise self.error
         result = await act()
         if due:
-            raise Killed
+            raise self.error
         return result
 
 
