@@ -49,7 +49,8 @@ class Limits:
     fee_cap: int = 100 * WEI_PER_GWEI
     #: Wei that stay in the account.
     balance_min: int = 0
-    gas_max: int = 1_000_000
+    #: What takes more is none of our calls: a wrong contract, or an end point that makes it up.
+    gas_max: int = 3_000_000
     #: An attempt that has waited this long is replaced.
     replace_s: float = 120
 
@@ -120,7 +121,10 @@ class Sender:
 
     async def _begin(self, job: str, intent: Intent, nonce: int, gas: int) -> None:
         if gas > self._limits.gas_max:
-            raise Held("gas-limit", f"{intent.key} takes {gas} gas, the limit is {self._limits.gas_max}: raise gas_max")
+            raise Held(
+                "gas-limit",
+                f"{intent.key} takes {gas} gas, the limit is {self._limits.gas_max}; is it the right contract?",
+            )
         hint = await self._client.fees()
         fees = offer(hint, self._limits.fee_cap)
         if fees is None:

@@ -46,6 +46,7 @@ def key_object(signers: Sequence[DeviceKey], origin: str) -> dict[str, Any]:
         "vkeys": [VerifierKey.of(origin, key).text for key in keys if key.algorithm.value],
         "pem": [pem(key) for key in keys],
         "did": [did for key in keys for did in [did_key(key), *_did_ethr(key)]],
+        "accounts": [account for key in keys for account in _account(key)],
         "stores": [_store(signer) for signer in signers],
     }
 
@@ -57,6 +58,15 @@ def _did_ethr(key: Any) -> list[str]:
     from gateway.signing.evm import did_ethr
 
     return [did_ethr(key, chain) for chain in _CHAINS]
+
+
+def _account(key: Any) -> list[str]:
+    """The address on chains, as wallets show it."""
+    if key.algorithm is not Algorithm.ECDSA_SECP256K1:
+        return []
+    from gateway.signing.evm import address
+
+    return [address(key.data[-65:])]
 
 
 def _store(signer: DeviceKey) -> dict[str, Any]:
@@ -106,6 +116,7 @@ def _chain(signers: Sequence[DeviceKey], state_dir: Path, now_s: int) -> tuple[l
 def _lines(found: dict[str, Any]) -> list[str]:
     lines = [f"uri     {found['uri']}", f"origin  {found['origin']}"]
     lines += [f"vkey    {vkey}" for vkey in found["vkeys"]]
+    lines += [f"account {account}" for account in found["accounts"]]
     lines += [f"did     {did}" for did in found["did"]]
     lines += [block.rstrip() for block in found["pem"]]
     for store in found["stores"]:

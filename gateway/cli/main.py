@@ -41,6 +41,7 @@ COMMANDS: dict[str, str] = {
     "simulate": "gateway.cli.simulate",
     "config": "gateway.cli.config",
     "witness": "gateway.cli.witness",
+    "chain": "gateway.cli.chain",
     "did": "gateway.cli.did",
 }
 
