@@ -188,6 +188,16 @@ def test_old_bundles_stand_apart_by_a_small_part_of_their_age() -> None:
     assert len(surplus(list(range(100)), 40)) == 60
 
 
+def test_what_is_kept_again_does_not_go(tmp_path: Path) -> None:
+    """Its digest is about to be sent, however old it is, and also where the limit is lower than it was."""
+    for size in range(1, 13):
+        BundleStore(tmp_path).keep(bundle(size))
+    store = BundleStore(tmp_path, limit=4)
+    store.keep(bundle(2))
+    assert store.get(bundle(2).digest) is not None
+    assert len(store.digests()) == 5
+
+
 def test_a_new_epoch_begins_small_and_is_the_newest_all_the_same(tmp_path: Path) -> None:
     """A log that was closed goes on from size 0 under another origin: order is by when it was kept."""
     store = BundleStore(tmp_path, limit=4)
