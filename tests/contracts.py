@@ -15,8 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from gateway.chain.abi import decode, encode_call
 from gateway.chain.values import Call, LogRecord
-from tests.chain_nodes import Anvil, ChainNode, deploy
+from tests.chain_nodes import Anvil, ChainNode
 from tests.mosquitto import eventually
 from tests.parts import PEERS, ROOT, need, node_modules
 
@@ -106,21 +107,33 @@ class OnChain:
 
     @classmethod
     def deploy(cls, node: ChainNode, bytecode: bytes) -> OnChain:
-        """*bytecode* ends with the constructor's arguments."""
-        return cls(node=node, address=deploy(node, bytecode))
+        """*bytecode* ends with the constructor's arguments; it may take as much gas as a block of EWC had at first."""
+        receipt = _mined(node, node.send(data=bytecode, gas=6_000_000))
+        assert receipt["status"] == "0x1", f"the constructor reverted: {receipt}"
+        return cls(node=node, address=receipt["contractAddress"])
 
-    def send(self, data: bytes | Call, sender: str | None = None, gas: int = 3_000_000) -> dict[str, Any]:
+    def made(self, getter: str) -> OnChain:
+        """The contract whose address that function, without arguments, tells."""
+        (address,) = decode(["address"], self.read(encode_call(getter, [])))
+        return OnChain(node=self.node, address=address)
+
+    def send(
+        self, data: bytes | Call, sender: str | None = None, *, gas: int = 3_000_000, value: int = 0
+    ) -> dict[str, Any]:
         """The receipt of a transaction, also of one that was reverted: its status is 0x0 then."""
         call = {"from": sender or self.node.dev, "to": self.address, "data": _hex(data), "gas": hex(gas)}
-        transaction = self.node.rpc("eth_sendTransaction", call)
-        found: list[dict[str, Any]] = []
-        eventually(lambda: found.extend(filter(None, [self.node.receipt(transaction)])) or found, what="the receipt")
-        return found[0]
+        return _mined(self.node, self.node.rpc("eth_sendTransaction", call | {"value": hex(value)}))
 
     def read(self, data: bytes | Call, sender: str | None = None) -> bytes:
         """What the contract answers. Raises NodeError, with ``data``, where it reverts."""
         call = {"from": sender or self.node.dev, "to": self.address, "data": _hex(data)}
         return bytes.fromhex(self.node.rpc("eth_call", call, "latest")[2:])
+
+
+def _mined(node: ChainNode, transaction: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+    eventually(lambda: found.extend(filter(None, [node.receipt(transaction)])) or found, what="the receipt")
+    return found[0]
 
 
 def people_on(node: Anvil) -> list[str]:
