@@ -31,6 +31,15 @@ class Board:
         self.key, self.address = funded_key(folder, node)
         self.client = ChainClient(CHAIN_ID, [RpcSettings(url=node.url, deadline_s=5)])
 
+    def deploy(self, bytecode: bytes) -> str:
+        """The address of a contract, also of one that makes others."""
+        transaction = self.node.send(data=bytecode, gas=6_000_000)
+        self.mined(bytes.fromhex(transaction[2:]))
+        receipt = self.node.receipt(transaction)
+        assert receipt is not None
+        assert receipt["status"] == "0x1", receipt
+        return str(receipt["contractAddress"]).lower()
+
     def start(self, make: Callable[[State], Job]) -> JobRun:
         """A run of the job that *make* gives; ledger and job share one state, as in the gateway."""
         state = State(self.folder / "chain.json")

@@ -21,7 +21,7 @@ from gateway.chain.origin_registry import NATIVE, Place, Registry, RegistryA, Re
 from gateway.chain.values import Call
 from gateway.log.view import LogView
 from gateway.state import State
-from tests.chain_nodes import ChainNode, deploy
+from tests.chain_nodes import ChainNode
 from tests.contracts import compiled
 from tests.job_run import Board, JobRun
 from tests.totals_log import CO2, EXPORT, CountingLog
@@ -36,7 +36,7 @@ class OriginSide:
         self.release, self.role = release, role
         self.board = Board(folder, node)
         self.log = CountingLog(folder / "gateway")
-        self.lookup = deploy(node, compiled(_CONTRACTS[release])[1]).lower()
+        self.lookup = self.board.deploy(compiled(_CONTRACTS[release])[1])
         self.contract = self.lookup
         self.asset = 0
         self.enrolment: Enrolment

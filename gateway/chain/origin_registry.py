@@ -259,9 +259,7 @@ class RegistryC(_Base):
         """See ``Registry``."""
         ahead_s = wall_ms // 1000 - held.time_s
         if ahead_s > AHEAD_S_MAX:
-            return (
-                f"the board's clock is {ahead_s} s ahead of the chain's, and {AHEAD_S_MAX} are taken: check the clock"
-            )
+            return f"the board's clock is {ahead_s} s ahead of the chain's; {AHEAD_S_MAX} are allowed: check the clock"
         if wall_ms // 1000 <= last_wall_ms // 1000:
             return "the board's clock shows a time before that of the reading told last: check the clock"
         return ""
