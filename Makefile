@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test setup bench bench-year lab lab-days fuzz check clean peers
+.PHONY: run test setup bench bench-year lab lab-chain lab-days fuzz contracts check clean peers
 
 setup: $(VENV)/.ready
 
@@ -35,6 +35,14 @@ lab: setup peers
 # A million damaged telegrams for each decoder, half an hour. It writes docs/fuzz.md.
 fuzz: setup
 	@$(BIN)/python -m tests.fuzz_decoders
+
+# A thousand anchors on a real node, with the gateway killed all the time; an hour. It writes docs/lab-chain.md.
+lab-chain: setup peers
+	@$(BIN)/python -m tests.lab_chain
+
+# The contracts' artefacts from their sources; a test compares them.
+contracts: setup peers
+	@$(BIN)/python -m tests.contracts
 
 # Four hundred days of ten meters on 4 GB, in half an hour. It writes docs/lab-days.md.
 lab-days: setup peers
