@@ -69,9 +69,9 @@ def test_personal_messages_are_those_of_wallets() -> None:
     """ethers computes the same digests and signatures, and finds our account in ours."""
     signed = [store(Purpose.PERSONAL).sign(Purpose.PERSONAL, personal_message(text)) for text in TEXTS]
     theirs = ethers(
-        "const wallet = new ethers.Wallet('0x' + '1'.padStart(64, '0'));"
+        "const {Wallet, utils} = ethers, wallet = new Wallet('0x' + '1'.padStart(64, '0'));"
         "return Promise.all(given.map(async ([text, signature]) => ["
-        "ethers.utils.hashMessage(text), await wallet.signMessage(text), ethers.utils.verifyMessage(text, signature)]))",
+        "utils.hashMessage(text), await wallet.signMessage(text), utils.verifyMessage(text, signature)]))",
         [[text, signature_text(signature)] for text, signature in zip(TEXTS, signed, strict=True)],
     )
     for text, signature, (digest, their_signature, their_account) in zip(TEXTS, signed, theirs, strict=True):

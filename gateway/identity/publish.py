@@ -47,14 +47,16 @@ def key_attribute(key: PublicKey, use: str, tag: str | None) -> Attribute:
 def service_attribute(did: str, kind: str, endpoint: str, tag: str | None) -> Attribute:
     """The attribute that publishes a service: in Energy Web's dialect under *tag*, in the plain one without it.
 
-    Raises ConfigError for a type that is no word, one that makes the name too long, a tag or an endpoint that is none.
+    The plain one is written as a map of one URI (DID Core, 5.4), not as the text alone: where one identity has such a
+    text, Energy Web's resolver reads nothing of it any more. Raises ConfigError for a type, a tag or an endpoint that
+    is none.
     """
     if not _TYPE.fullmatch(kind):
         raise ConfigError(f"service type {kind[:40]!r}: take up to 24 letters, digits and _")
     if not TEXT.fullmatch(endpoint) or ":" not in endpoint:
         raise ConfigError(f"service endpoint {endpoint[:80]!r}: is no URI, such as https://meters.example.org/roof-7")
     if tag is None:
-        return Attribute(name=f"did/svc/{kind}", value=endpoint.encode())
+        return Attribute(name=f"did/svc/{kind}", value=_dumped({"uri": endpoint}))
     _require_tag(tag)
     return Attribute(
         name=f"did/svc/{kind}", value=_dumped({"id": f"{did}#{tag}", "type": kind, "serviceEndpoint": endpoint})
