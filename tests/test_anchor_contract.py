@@ -24,7 +24,7 @@ from gateway.chain.anchor import (
 )
 from gateway.chain.artefact import load
 from gateway.chain.values import Call
-from tests.chain_nodes import Anvil, NodeError
+from tests.chain_nodes import Anvil, Ganache, NodeError
 from tests.contracts import OnChain, gas, people_on, records
 
 NOBODY = "0x" + 40 * "0"
@@ -225,6 +225,27 @@ def test_what_anchors_cost_stays_within_the_goals(
     assert gas(chain.send(calls.anchor(origin, a_statement(next(sizes))), owner)) <= 35_500
     done(chain, calls.set_right(log, relayer, Right.ANY), owner)
     assert gas(chain.send(calls.submit(log, a_statement(next(sizes))), relayer)) <= 37_700
+
+
+def test_a_node_of_another_maker_agrees(chain: OnChain, people: list[str], origin: str) -> None:
+    """Gas, events, what is stored and what is refused, on ganache."""
+    owner = people[0]
+    with Ganache() as node:
+        other = OnChain.deploy(node, load().bytecode)
+        node_owner = node.dev
+        forms = [
+            lambda calls: calls.announce(origin, a_statement(8)),
+            lambda calls: calls.anchor(origin, a_statement(9)),
+            lambda calls: calls.anchor(origin, a_statement(10)),
+        ]
+        for form in forms:
+            here = chain.send(form(AnchorContract(address=chain.address)), owner)
+            there = other.send(form(AnchorContract(address=other.address)), node_owner)
+            assert gas(here) == gas(there)
+            assert [found.data for found in records(here)] == [found.data for found in records(there)]
+        calls, log = AnchorContract(address=other.address), log_of(node_owner, origin)
+        assert last(other, calls, log).root == a_statement(10).root
+        assert refusal(other, calls.anchor(origin, a_statement(10)), node_owner) == ("NotGrowing", (10, 10))
 
 
 def test_the_contract_takes_no_coins(chain: OnChain, calls: AnchorContract, people: list[str], origin: str) -> None:
