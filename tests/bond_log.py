@@ -33,8 +33,9 @@ GRID = MeterDescription(
 TIMEOUT = 17
 #: Seq of the first reading.
 FIRST = 4
-#: A point: mantissa and exponent, or a status.
-Value = tuple[int, int] | int
+JUMPED = 2
+#: A point: mantissa and exponent, a status without a value, or all three.
+Value = tuple[int, int] | int | tuple[int, int, int]
 
 
 class BondLog:
@@ -60,7 +61,9 @@ class BondLog:
         # Far from zero: some readings are before the start.
         boottime_ns = (wall_ms - START_MS + 10**9) * 1_000_000
         moment = Moment(boottime_ns=boottime_ns, wall_ms=wall_ms, quality="S", error_ms=5)
-        points = [[value, b""] if isinstance(value, int) else [0, b"", *value] for value in values]
+        points = [
+            [value, b""] if isinstance(value, int) else [*(value[2:] or (0,)), b"", *value[:2]] for value in values
+        ]
         return self.station.log.append(Kind.READING, [definition, [], points], moment).seq
 
     def done(self) -> Path:

@@ -16,8 +16,12 @@ from typing import Any
 
 import pytest
 
-from gateway.bond.record import as_bytes32
+from gateway.bond.bundle import readings, write_bundle
+from gateway.bond.check import check
+from gateway.bond.record import MAX_FILE, as_bytes32
+from gateway.bond.store import read_store
 from gateway.cli.main import run
+from gateway.errors import UnavailableError
 from gateway.log.cid import cid_v1_raw
 from gateway.log.entry import Kind
 from gateway.log.signer_state import GuardedSigner
@@ -77,6 +81,8 @@ def test_an_export_says_where_each_file_comes_from(folder: Path, capsys: pytest.
     (found,) = objects(capsys)
     assert (found["ok"], found["files"], found["anchored"]["file"]) == (True, 6, told[4]["file"])
     assert found["chains"][0]["hash"] == told[-1]["hash"]
+    assert bond(*export, "noon", "--since", told[1]["time"], "--until", told[2]["time"], "--json") == 0
+    assert [one["seq"] for one in objects(capsys)] == [told[1]["seq"]]
     assert bond(*export, "other", "--log", "state", "--from", FIRST + 6, "--to", FIRST + 7) == 1
     output = capsys.readouterr()
     assert "left out: 1 readings without a total before the first one" in output.err
@@ -152,6 +158,27 @@ def test_a_broken_folder_is_bundled_with_what_is_wrong(folder: Path, capsys: pyt
         (7, "changed"),
     ]
     assert (lines[3]["hash"], lines[3]["value"], lines[6]["value"]) == (None, None, None)
+
+
+def test_an_overwritten_record_is_in_no_listing(folder: Path) -> None:
+    """Its name is there, and the later record's content is the later record's only."""
+    written("double", produced(3, step_ms=400), cwd=folder)
+    report = check(read_store(folder / "double"))
+    listed = [(one["position"], one["value"], one["hash"] is None, one["fault"]) for one in readings(report)]
+    assert listed == [(0, None, True, "overwritten"), (1, None, True, "overwritten"), (2, "1300", False, None)]
+
+
+def test_a_bundle_is_of_what_was_checked_or_there_is_none(folder: Path) -> None:
+    """Bond may still run; and what is too large to be checked is not taken over unseen."""
+    report, output = check(read_store(folder / "old")), io.BytesIO()
+    path = folder / "old" / names(folder / "old")[4]
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(UnavailableError, match=f"{path.name} changed while it was read"):
+        write_bundle(folder / "old", report, output)
+    with path.open("wb") as file:
+        file.truncate(MAX_FILE + 1)
+    assert bond("import", "old", "-o", "old.tar") == 2
+    assert not (folder / "old.tar").exists()
 
 
 def test_a_bundle_is_noted_in_the_log_by_its_hash(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from gateway.log.view import LogView, find_log
 from gateway.reading import Scaled
 from gateway.views.source import Selection, Source
 from tests.bond_folders import MINUTE_MS, START_MS, contents, written
-from tests.bond_log import FIRST, TIMEOUT, BondLog
+from tests.bond_log import FIRST, JUMPED, TIMEOUT, BondLog, Value
 
 PLAN: dict[str, Any] = {"meter": "roof", "point": "export_total"}
 CARBON = {"carbon": ("grid", "carbon_intensity")}
@@ -82,14 +82,17 @@ def test_upstream_opens_a_longer_export_than_it_can_write(tmp_path: Path) -> Non
 
 
 def test_an_outage_repeats_the_last_total_with_the_flag(tmp_path: Path) -> None:
-    """No zero, and nothing before the first total; a value that the gateway did not believe is none."""
+    """No zero, and nothing before the first total; a value that the gateway did not believe is no file."""
     log = BondLog(tmp_path / "state")
-    totals = [TIMEOUT, (1000, -3), TIMEOUT, (3, 0), TIMEOUT, (4, 0)]
+    totals: list[Value] = [TIMEOUT, (1000, -3), TIMEOUT, (3, 0), TIMEOUT, (4, 0), (9, 0, JUMPED)]
     for minute, total in enumerate(totals):
         log.roof(minute, total)
     export, files = exported(log.done(), tmp_path / "store")
     assert [one[:2] for one in told(files)] == [(1000, False), (1000, True), (3000, False), (3000, True), (4000, False)]
-    assert dict(export.skipped) == {"readings without a total before the first one": 1}
+    assert dict(export.skipped) == {
+        "readings without a total before the first one": 1,
+        "readings with a value that was not believed": 1,
+    }
     assert export.outages == 2
     assert [file.reading.entry.seq for file in files] == list(range(FIRST + 1, FIRST + 6))
     assert check(read_store(tmp_path / "store")).all_breaks == []
@@ -119,8 +122,8 @@ def test_a_total_that_falls_ends_the_export_with_the_way_on(tmp_path: Path) -> N
     state = log.done()
     with pytest.raises(ConfigError, match=r"entry 6: roof export_total fell from 6000 to 10 Wh.*--to.*--from"):
         exported(state, tmp_path / "store")
-    assert not (tmp_path / "store" / "origin.pkl").exists()
-    _, files = exported(state, tmp_path / "after", start=6)
+    assert not (tmp_path / "store").exists()
+    _, files = exported(state, tmp_path / "store", start=6)
     assert [one[0] for one in told(files)] == [10]
 
 
@@ -142,6 +145,7 @@ def test_readings_can_be_thinned_to_a_period(tmp_path: Path) -> None:
     """The first of each, by the wall clock; a period without a reading has no file."""
     log = BondLog(tmp_path / "state")
     for number, minute in enumerate([0, 1, 59, 60, 61, 200, 240]):
+        log.roof(minute - 0.01, (99, 0, JUMPED))
         log.roof(minute, (number, 0))
     _, files = exported(log.done(), tmp_path / "store", every_s=3600)
     assert [file.value for file in files] == [0, 3000, 5000, 6000]

@@ -123,7 +123,9 @@ def test_an_index_needs_no_frame() -> None:
 def test_a_repeated_hour_is_kept(classes: Callable[..., Any]) -> None:
     """The second of two equal local times, in autumn."""
     chain = [Link(file="f", time=START.replace(fold=1))]
-    assert read_index(pickle.dumps(chain_of(classes("energyweb.storage"), chain), protocol=4))[0].time.fold == 1
+    data = pickle.dumps(chain_of(classes("energyweb.storage"), chain), protocol=4)
+    assert ours(chain) == data
+    assert read_index(data)[0].time.fold == 1
 
 
 # What is no index.

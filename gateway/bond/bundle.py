@@ -27,8 +27,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gateway.bond.check import Report
+from gateway.bond.index import MAX_INDEX
+from gateway.bond.record import MAX_FILE
 from gateway.bond.store import Index, Stored
-from gateway.errors import UnavailableError
+from gateway.errors import ConfigError, UnavailableError
 from gateway.log.cid import MAX_BLOCK, cid_v1_of
 
 READINGS = "readings.jsonl"
@@ -86,7 +88,8 @@ def _said(stored: Stored | None) -> dict[str, Any]:
 def write_bundle(directory: Path, report: Report, output: BinaryIO) -> Bundle:
     """Writes the bundle of the folder that *report* is of.
 
-    Raises UnavailableError where the folder is not any more what was checked, OSError.
+    Raises UnavailableError where the folder is not any more what was checked, ConfigError for a file that is too large
+    to have been checked, OSError.
     """
     hashed = _Hashed(output)
     lines = "".join(json.dumps(one) + "\n" for one in readings(report)).encode()
@@ -99,6 +102,9 @@ def write_bundle(directory: Path, report: Report, output: BinaryIO) -> Bundle:
 
 
 def _as_checked(directory: Path, member: Stored | Index) -> bytes:
+    limit = MAX_INDEX if isinstance(member, Index) else MAX_FILE
+    if member.size > limit:
+        raise ConfigError(f"{directory / member.name} has more than {limit} bytes, so it is not bond's; move it away")
     with (directory / member.name).open("rb") as file:
         data = file.read(member.size + 1)
     if hashlib.sha256(data).digest() != member.sha256:

@@ -6,9 +6,10 @@ name of a file        the second of the reading's wall clock, in UTC: what bond 
                       the second after the one before: bond would overwrite the older file. No hash covers a name.
 time in the index     the reading's wall clock, to the millisecond, in UTC
 value                 the total in whole watt-hours; a fraction is refused, or rounded down on request
-is_meter_down         there was no value, or one that the gateway did not believe (status other than ok): then the
-                      total is the last one again. Bond leaves such a reading out, and its applications tell the
-                      contract 0. Before the first total there is nothing to repeat: such readings are left out.
+is_meter_down         there was no value: then the total is the last one again. Bond leaves such a reading out, and
+                      its applications tell the contract 0. Before the first total there is nothing to repeat: such
+                      readings are left out. So are values that the gateway did not believe (fell, jumped …): bond
+                      has no word for them.
 co2_saved             see ``gateway.bond.carbon``; counts from the first file on
 is_co2_down           no carbon intensity was known that was younger than two hours
 previous_hash         the hash of the file before in this folder; ``0x0`` in the first
@@ -33,7 +34,7 @@ from gateway.bond.carbon import MAX_AGE_MS, UNIT, CarbonCount
 from gateway.bond.index import Link, write_index
 from gateway.bond.record import NOTHING_BEFORE, consumed_file, file_hash, produced_file
 from gateway.bond.units import SYMBOLS, whole_watt_hours
-from gateway.errors import ConfigError, MalformedError
+from gateway.errors import ConfigError, GatewayError, MalformedError
 from gateway.reading import PointReading, PointSpec, Scaled, Status
 from gateway.views.source import MeterReading
 
@@ -105,7 +106,7 @@ class Chain:
             data = consumed_file(value=value, is_meter_down=is_meter_down, previous_hash=self.last_hash)
         self._last_s, self.last_hash = named_s, file_hash(data)
         return File(
-            name=local(named_s * 1000).strftime(NAME),
+            name=_name(named_s),
             data=data,
             hash=self.last_hash,
             named_s=named_s,
@@ -146,8 +147,12 @@ class Export:
         for reading in readings:
             if self.plan.carbon is not None and reading.meter_name == self.plan.carbon[0]:
                 self._hear(reading, self.plan.carbon[1])
-            if reading.meter_name == self.plan.meter and self._is_due(reading):
-                yield from self._file(reading)
+            if reading.meter_name == self.plan.meter:
+                spec, point = self._found(reading)
+                if point.status is not Status.OK and point.value is not None:
+                    self.skipped["readings with a value that was not believed"] += 1
+                elif self._is_due(reading):
+                    yield from self._file(reading, spec, point)
 
     def _is_due(self, reading: MeterReading) -> bool:
         if not self.plan.every_s:
@@ -155,8 +160,8 @@ class Export:
         before, self._period = self._period, reading.entry.moment.wall_ms // (self.plan.every_s * 1000)
         return before != self._period
 
-    def _file(self, reading: MeterReading) -> Iterator[File]:
-        counted = self._counted(reading)
+    def _file(self, reading: MeterReading, spec: PointSpec, point: PointReading) -> Iterator[File]:
+        counted = None if point.value is None else self._counted(reading, spec, point.value)
         total = self._total if counted is None else counted
         if total is None:
             self.skipped["readings without a total before the first one"] += 1
@@ -173,15 +178,16 @@ class Export:
         self.outages += counted is None
         yield self.chain.add(reading, total, is_meter_down=counted is None, co2=co2)
 
-    def _counted(self, reading: MeterReading) -> int | None:
+    def _found(self, reading: MeterReading) -> tuple[PointSpec, PointReading]:
         spec, point = _find(reading, self.plan.point)
         if spec.unit not in SYMBOLS or spec.resettable:
             why = "can be set back" if spec.resettable else f"is in {spec.unit or 'no unit'}"
             raise ConfigError(f"{self.plan.meter} {spec.name} {why}, so it is no energy total; {_totals(reading)}")
-        if point.status is not Status.OK or point.value is None:
-            return None
+        return spec, point
+
+    def _counted(self, reading: MeterReading, spec: PointSpec, value: Scaled) -> int:
         try:
-            found = whole_watt_hours(point.value, spec.unit, round_down=self.plan.round_down)
+            found = whole_watt_hours(value, spec.unit, round_down=self.plan.round_down)
         except ConfigError as error:
             raise ConfigError(f"entry {reading.entry.seq}: {self.plan.meter} {spec.name}: {error}") from error
         if found < 0:
@@ -194,8 +200,8 @@ class Export:
             raise ConfigError(
                 f"{reading.meter_name} {name} is in {spec.unit or 'no unit'}; a point in {UNIT} is needed"
             )
-        believed = point.status is Status.OK and point.value is not None
-        self._intensity = (reading, point.value) if believed and point.value is not None else None
+        value = point.value if point.status is Status.OK else None
+        self._intensity = None if value is None else (reading, value)
 
     def _known_intensity(self, reading: MeterReading) -> Scaled | None:
         if self._intensity is None:
@@ -227,20 +233,26 @@ def write_folder(directory: Path, files: Iterable[File], tell: Callable[[File], 
     """Writes the files into a new or empty folder, and then their index; each file is told when it is written.
 
     On return the folder survives a power cut; a crash before leaves one without its index. Raises ConfigError where
-    the folder is no place for it. Without files there is no folder.
+    the folder is no place for it, and what *files* raises; the folder is then as it was. Without files there is none.
     """
     if "%" in str(directory):
         raise ConfigError(f"{directory}: bond takes a % in the name of its folder for a part of the time; name another")
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"{directory} is there already, and not empty; a chain is never mixed with another one")
-    named, walls = array("q"), array("q")
-    for file in files:
-        if not named:
-            durable.make_directory(directory)
-        (directory / file.name).write_bytes(file.data)
-        named.append(file.named_s)
-        walls.append(file.wall_ms)
-        tell(file)
+    named, walls, new = array("q"), array("q"), not directory.exists()
+    try:
+        for file in files:
+            if not named:
+                durable.make_directory(directory)
+            named.append(file.named_s)
+            walls.append(file.wall_ms)
+            (directory / file.name).write_bytes(file.data)
+            tell(file)
+    except GatewayError:
+        durable.remove(directory / _name(named_s) for named_s in named)
+        if named and new:
+            directory.rmdir()
+        raise
     if named:
         # Behind all the files: a folder with an index is whole.
         durable.sync_everything()
@@ -251,4 +263,8 @@ def write_folder(directory: Path, files: Iterable[File], tell: Callable[[File], 
 
 def _links(store: str, named: array[int], walls: array[int]) -> Iterator[Link]:
     for named_s, wall_ms in zip(reversed(named), reversed(walls), strict=True):
-        yield Link(file=f"{store}/{local(named_s * 1000).strftime(NAME)}", time=local(wall_ms))
+        yield Link(file=f"{store}/{_name(named_s)}", time=local(wall_ms))
+
+
+def _name(named_s: int) -> str:
+    return local(named_s * 1000).strftime(NAME)

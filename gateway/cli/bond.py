@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.view import entry_number, log_directory
+from gateway.cli.window import moment
 from gateway.errors import EXIT_NO, EXIT_OK, EXIT_TAMPER, ConfigError
 from gateway.show import printable, rfc3339
 
@@ -65,6 +66,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     export.add_argument("--log", dest="directory", type=Path, metavar="DIR", help="default: the configured log")
     export.add_argument("--from", dest="start", type=entry_number, default=0, metavar="SEQ", help="first entry")
     export.add_argument("--to", dest="last", type=entry_number, metavar="SEQ", help="last entry (default: the newest)")
+    export.add_argument("--since", type=moment, metavar="TIME", help="from that wall clock on, RFC 3339")
+    export.add_argument("--until", type=moment, metavar="TIME", help="before that wall clock, RFC 3339")
     export.add_argument("--json", action="store_true", help="print one JSON object per file")
 
     verify = actions.add_parser("verify", help="check a folder of ew-link-bond")
@@ -112,9 +115,14 @@ def _export(args: argparse.Namespace, app: App) -> int:
         round_down=args.round_down,
         every_s=args.every,
     )
-    stop = None if args.last is None else args.last + 1
-    # The carbon intensity is another meter's.
-    selection = Selection(start=args.start, stop=stop, meter=None if plan.carbon else plan.meter)
+    selection = Selection(
+        start=args.start,
+        stop=None if args.last is None else args.last + 1,
+        since_us=None if args.since is None else args.since * 1000,
+        until_us=None if args.until is None else args.until * 1000,
+        # The carbon intensity is another meter's.
+        meter=None if plan.carbon else plan.meter,
+    )
     source, export = Source(LogView(log_directory(args, app)), selection), Export(plan)
     shown = _Shown(as_json=args.json)
     write_folder(args.target, export.files(source.readings()), shown)
