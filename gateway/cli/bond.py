@@ -215,8 +215,13 @@ def _tell(report: Report, anchor: dict[str, Any] | None) -> None:
         if chain.newest is not None:
             print(f"  newest: {printable(chain.newest)}, {report.hash_of(chain.newest) or 'not here'}")
     if (first := report.first) is not None:
-        place = "" if first.position is None else f" (link {first.position})"
-        print(f"first broken link: {printable(first.file)}{place}: {first.fault}: {printable(first.text)}")
+        named = printable(first.file)
+        begin = (
+            f"all links hold, but {named}"
+            if first.position is None
+            else f"first broken link: {named} (link {first.position})"
+        )
+        print(f"{begin}: {first.fault}: {printable(first.text)}")
     for found in islice((one for one in report.all_breaks if one is not first), _MAX_BREAKS):
         print(f"  {printable(found.file)}: {found.fault}: {printable(found.text)}")
     if anchor is not None:
@@ -250,7 +255,7 @@ def _note(args: argparse.Namespace, app: App, report: Report, bundle: Bundle) ->
     from gateway.amend import amend
     from gateway.log.entry import INFORMATION
 
-    verdict = f"first broken link {report.first.file}: {report.first.fault}" if report.first else "all links hold"
+    verdict = f"first finding {report.first.file}: {report.first.fault}" if report.first else "all links hold"
     newest = report.chains[-1].newest if report.chains else None
     text = (
         f"sha256 {bundle.sha256.hex()}, {bundle.size} bytes, {len(report.store.files)} files of ew-link-bond, "
