@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-MODULES = ("log", "device", "evidence", "bus", "delivery", "gateway", "keys", "meters")
+MODULES = ("log", "device", "evidence", "bus", "delivery", "gateway", "keys", "meters", "chain")
 RESULTS = Path(__file__).with_name("results.md")
 
 

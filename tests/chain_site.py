@@ -8,6 +8,7 @@ from pathlib import Path
 
 from drivers.keys.file import open_file_key
 from gateway.chain.account import Account
+from gateway.chain.anchor import Anchored, decode_event, log_of, statement_topics
 from gateway.chain.anchoring import AnchorJob, AnchorSettings
 from gateway.chain.artefact import load
 from gateway.chain.bundle_store import FOLDER, BundleStore
@@ -120,3 +121,29 @@ class Opened:
 
     def close(self) -> None:
         self.client.close()
+
+
+async def anchored(site: ChainSite, client: ChainClient | None = None) -> list[int]:
+    """The sizes in the chain's events, in its order."""
+    client = client or site.client()
+    topics = [list(statement_topics()), log_of(site.address, site.notes.origin)]
+    head = await client.head()
+    events = [decode_event(record) for record in await client.logs(site.contract, topics, 0, head.number)]
+    return [event.statement.size for event in events if isinstance(event, Anchored)]
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+def crashing(client: ChainClient, method: str, *, before: bool) -> ChainClient:
+    """The same client, whose *method* ends the process, before it did anything or just behind it."""
+    real = getattr(client, method)
+
+    async def dying(*args: object, **named: object) -> None:
+        if not before:
+            await real(*args, **named)
+        raise Crash
+
+    setattr(client, method, dying)
+    return client

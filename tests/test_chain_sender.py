@@ -9,15 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.anchor import Anchored, decode_event, log_of, statement_topics
-from gateway.chain.client import ChainClient
 from gateway.chain.job import Held
-from gateway.chain.ledger import SUPERSEDED
-from gateway.chain.transaction import Fees, Transaction
-from gateway.chain.values import Call
 from gateway.errors import CallReverted, ChainUnavailable
 from tests.chain_nodes import CHAIN_ID, WEI_PER_COIN, Anvil, ChainNode, Ganache
-from tests.chain_site import QUICK, ChainSite, Opened
+from tests.chain_site import QUICK, ChainSite, Crash, Opened, anchored, crashing
 
 GWEI = 10**9
 
@@ -31,15 +26,6 @@ def node() -> Iterator[Anvil]:
 @pytest.fixture
 def site(tmp_path: Path, node: Anvil) -> ChainSite:
     return ChainSite(tmp_path, node)
-
-
-async def anchored(site: ChainSite, client: ChainClient | None = None) -> list[int]:
-    """The sizes in the chain's events, in its order."""
-    client = client or site.client()
-    topics = [list(statement_topics()), log_of(site.address, site.notes.origin)]
-    head = await client.head()
-    events = [decode_event(record) for record in await client.logs(site.contract, topics, 0, head.number)]
-    return [event.statement.size for event in events if isinstance(event, Anchored)]
 
 
 @pytest.mark.parametrize("kind", [Anvil, Ganache])
@@ -80,23 +66,6 @@ async def test_an_empty_state_directory_reads_back_what_was_announced(site: Chai
 async def _anchor_and_settle(opened: Opened) -> None:
     await opened.anchor()
     await opened.settle()
-
-
-class Crash(BaseException):
-    """The process ends here."""
-
-
-def crashing(client: ChainClient, method: str, *, before: bool) -> ChainClient:
-    """The same client, whose *method* ends the process, before it did anything or just behind it."""
-    real = getattr(client, method)
-
-    async def dying(*args: object, **named: object) -> None:
-        if not before:
-            await real(*args, **named)
-        raise Crash
-
-    setattr(client, method, dying)
-    return client
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "behind"])
@@ -244,71 +213,6 @@ async def test_a_node_that_restarts_from_an_older_state_is_told_again(site: Chai
     await opened.settle()
     assert await anchored(site) == [4, 9, 20]
     assert [node.receipt(one) is not None for one in hashes] == [True, True]
-
-
-async def _foreign(site: ChainSite, node: Anvil, nonce: int) -> None:
-    """The same key, used by somebody else."""
-    call = Call(to=site.contract, data=b"", value=0)
-    fees = Fees(fee_max=90 * GWEI, priority_max=50 * GWEI)
-    call = replace(call, to="0x" + "11" * 20)
-    signed = site.account().sign(Transaction(chain_id=CHAIN_ID, nonce=nonce, fees=fees, gas=21_000, call=call))
-    node.rpc("eth_sendRawTransaction", "0x" + signed.raw.hex())
-
-
-async def test_a_nonce_that_somebody_else_used_is_given_up_and_the_anchor_follows(site: ChainSite, node: Anvil) -> None:
-    """The record ends as superseded only when that is as deep as counts; then the same thing is said anew."""
-    site.limits = replace(QUICK, confirmations=2)
-    site.notes.size = 4
-    with pytest.raises(Crash):
-        await site.open(crashing(site.client(), "send", before=True)).anchor()
-    await _foreign(site, node, 0)
-    opened = site.open()
-    await opened.sender.step()
-    assert opened.sender.under_way is not None
-    node.mine(2)
-    await opened.sender.step()
-    assert opened.sender.under_way is None
-    assert [record.outcome and record.outcome.kind for record in opened.ledger.ended] == [SUPERSEDED]
-    assert await opened.anchor()
-    node.mine(2)
-    await opened.settle()
-    assert await anchored(site) == [4]
-
-
-async def test_a_foreign_transaction_that_waits_is_not_pushed_aside(site: ChainSite, node: Anvil) -> None:
-    """It was signed with this key by somebody: it gets its time."""
-    node.rpc("evm_setAutomine", False)
-    await _foreign(site, node, 0)
-    site.notes.size = 4
-    opened = site.open()
-    with pytest.raises(Held, match="waits under nonce 0 that was not sent from here") as caught:
-        await opened.anchor()
-    assert caught.value.state == "unknown-pending"
-    node.mine()
-    assert await opened.anchor()
-    node.mine()
-    await opened.settle()
-    assert await anchored(site) == [4]
-
-
-async def test_a_hole_in_the_nonces_is_filled(site: ChainSite, node: Anvil) -> None:
-    """A chain that is behind the ledger, whose records are older than what is kept: empty transactions come first."""
-    site.notes.size = 4
-    with pytest.raises(Crash):
-        await site.open(crashing(site.client(), "send", before=True)).anchor()
-    ledger = site.ledger()
-    (record,) = ledger.live
-    call, fees = record.call, record.attempts[0].fees
-    late = site.account().sign(Transaction(chain_id=CHAIN_ID, nonce=2, fees=fees, gas=record.gas, call=call))
-    ledger.put(record.superseded())
-    ledger.forget(0)
-    attempts = (replace(record.attempts[0], signed=late),)
-    ledger.put(replace(record, nonce=2, attempts=attempts))
-    opened = site.open()
-    await opened.settle()
-    assert await anchored(site) == [4]
-    assert [kept.key for kept in opened.ledger.ended][:2] == ["fill 0", "fill 1"]
-    assert node.nonce(site.address) == 3
 
 
 async def test_a_contract_that_refuses_is_not_paid_for(site: ChainSite, node: Anvil) -> None:

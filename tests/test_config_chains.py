@@ -20,14 +20,7 @@ _ANCHOR = f'anchor: {{contract: "{ADDRESS}"}}'
 CHAIN = f'{{name: ewc, chain_id: 246, rpc: ["https://rpc.example"], account: file:k.pem, {_ANCHOR}}}'
 
 
-def test_all_keys(tmp_path: Path) -> None:
-    """Amounts become whole wei, exactly; addresses lower case; files are relative to state_dir."""
-    (tmp_path / "state").mkdir()
-    for name in ("url", "token"):
-        (tmp_path / "state" / name).write_text("x")
-        (tmp_path / "state" / name).chmod(0o600)
-    (tmp_path / "state" / "ca.pem").write_text("x")
-    text = f"""{HEAD}  - name: ewc
+TEXT = f"""{HEAD}  - name: ewc
     chain_id: 246
     rpc: ["https://rpc.example/key", "http://127.0.0.1:8545", "file:url"]
     ca: ca.pem
@@ -43,50 +36,58 @@ def test_all_keys(tmp_path: Path) -> None:
     sessions: [{{contract: "{LOWER}", object: "0x{"2a" * 32}", meter: main, point: import_total}}]
     ipfs: {{url: "http://127.0.0.1:5001", token_file: token}}
 """
-    config, base = load_text(tmp_path, text), tmp_path / "state"
-    origin = OriginConfig(
-        release="a",
-        role="producing",
-        contract=LOWER,
-        lookup=None,
-        asset=7,
-        meter="main",
-        point="export_total",
-        hash="bond",
-        co2=("main", "co2"),
-        every_ms=60_000,
+PRODUCING = OriginConfig(
+    release="a",
+    role="producing",
+    contract=LOWER,
+    lookup=None,
+    asset=7,
+    meter="main",
+    point="export_total",
+    hash="bond",
+    co2=("main", "co2"),
+    every_ms=60_000,
+)
+CONSUMING = OriginConfig(
+    release="b",
+    role="consuming",
+    contract=None,
+    lookup=LOWER,
+    asset=8,
+    meter="main",
+    point="import_total",
+    hash="native",
+    co2=None,
+    every_ms=3_600_000,
+)
+
+
+def _expected(base: Path) -> ChainConfig:
+    return ChainConfig(
+        name="ewc",
+        chain_id=246,
+        rpc=("https://rpc.example/key", "http://127.0.0.1:8545", f"file:{base / 'url'}"),
+        ca=base / "ca.pem",
+        account=f"file:{base / 'account.pem'}",
+        confirmations=3,
+        fee_cap=1_500_000_000,
+        balance_min=5 * 10**16,
+        anchor=AnchorConfig(contract=LOWER, form="growing", every_ms=600_000, founder=LOWER),
+        notary=(NotaryConfig(contract=LOWER, meter="main", point="export_total", every_ms=10_000),),
+        origin=(PRODUCING, CONSUMING),
+        sessions=(SessionConfig(contract=LOWER, object_id=b"\x2a" * 32, meter="main", point="import_total"),),
+        ipfs=IpfsConfig(url="http://127.0.0.1:5001", token=f"file:{base / 'token'}"),
     )
-    assert config.chains == (
-        ChainConfig(
-            name="ewc",
-            chain_id=246,
-            rpc=("https://rpc.example/key", "http://127.0.0.1:8545", f"file:{base / 'url'}"),
-            ca=base / "ca.pem",
-            account=f"file:{base / 'account.pem'}",
-            confirmations=3,
-            fee_cap=1_500_000_000,
-            balance_min=5 * 10**16,
-            anchor=AnchorConfig(contract=LOWER, form="growing", every_ms=600_000, founder=LOWER),
-            notary=(NotaryConfig(contract=LOWER, meter="main", point="export_total", every_ms=10_000),),
-            origin=(
-                origin,
-                OriginConfig(
-                    release="b",
-                    role="consuming",
-                    contract=None,
-                    lookup=LOWER,
-                    asset=8,
-                    meter="main",
-                    point="import_total",
-                    hash="native",
-                    co2=None,
-                    every_ms=3_600_000,
-                ),
-            ),
-            sessions=(SessionConfig(contract=LOWER, object_id=b"\x2a" * 32, meter="main", point="import_total"),),
-            ipfs=IpfsConfig(url="http://127.0.0.1:5001", token=f"file:{base / 'token'}"),
-        ),
-    )
+
+
+def test_all_keys(tmp_path: Path) -> None:
+    """Amounts become whole wei, exactly; addresses lower case; files are relative to state_dir."""
+    (tmp_path / "state").mkdir()
+    for name in ("url", "token", "ca.pem"):
+        (tmp_path / "state" / name).write_text("x")
+        (tmp_path / "state" / name).chmod(0o600)
+    config = load_text(tmp_path, TEXT)
+    assert config.chains == (_expected(tmp_path / "state"),)
     assert config.warnings == ()
 
 
