@@ -13,7 +13,7 @@ from gateway.chain.ledger import SUPERSEDED
 from gateway.chain.transaction import Fees, Transaction
 from gateway.chain.values import Call
 from tests.chain_nodes import CHAIN_ID, Anvil
-from tests.chain_site import ChainSite, Crash, anchored, crashing
+from tests.chain_site import QUICK, ChainSite, Crash, anchored, crashing
 
 GWEI = 10**9
 
