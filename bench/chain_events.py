@@ -88,12 +88,16 @@ class Sink:
         raise AssertionError("the node went back")
 
 
+async def _tell(*event: object) -> None:
+    raise AssertionError(event)
+
+
 async def _catch_up(how: str, url: str, address: str, folder: Path) -> dict[str, Any]:
     client = ChainClient(246, [RpcSettings(url=url)])
     sink = Sink(keep=how == "kept")
     wanted = EventFilter.of(address, ("Counted(uint256)",))
     listener = Listener(
-        "bench", client, wanted, sink, State(folder / "state.json"), print, confirmations=CONFIRMATIONS, start=1
+        "bench", client, wanted, sink, State(folder / "state.json"), _tell, confirmations=CONFIRMATIONS, start=1
     )
     await client.head()
     before, began = _memory_kb("VmRSS"), time.monotonic()

@@ -152,6 +152,9 @@ class Board:
         self.told: list[tuple[str, int, str, str]] = []
         self.ear = Ear(folder / "ear")
 
+    async def _tell(self, *event: Any) -> None:
+        self.told.append(event)
+
     def copy(self, name: str) -> Board:
         """The same board in a folder of its own."""
         folder = self.folder / name
@@ -171,7 +174,7 @@ class Board:
             self.wanted,
             task or self.ear,
             MortalState(self.folder / "state.json", kills),
-            lambda *event: self.told.append(event),
+            self._tell,
             confirmations=CONFIRMATIONS,
             start=self.begin,
             poll_s=0.0,

@@ -218,8 +218,8 @@ def test_a_cursor_that_cannot_be_read_is_told(board: Board, chain: tuple[Anvil, 
     asyncio.run(catch_up(board.start()))
     State(board.folder / "state.json").set(TABLE, "246 counter", {"block": "x"})
     listener = board.start()
-    assert board.told[-1][:2] == ("chain-cursor-lost", ALARM)
     asyncio.run(catch_up(listener))
+    assert board.told[-1][:2] == ("chain-cursor-lost", ALARM)
     assert board.ear.numbers == [2, 1]
     assert board.ear.repeats == 2
 

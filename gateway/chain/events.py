@@ -18,7 +18,7 @@ Where the cursor's block has gone, the chain was reorganised deeper than *confir
 have happened. The walk goes back to the newest remembered block that is left, and again each line waits::
 
     vanished    the task takes back, or says, what came from blocks above that one
-    told        an alarm names the blocks and the events
+    told        an alarm names the blocks and the events, durably
     cursor      durable, at that block; from there on all is read again
 
 A crash in between finds the same again. This is looked for only once the other chain is as deep as the cursor's block
@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,8 +51,8 @@ PAUSE_S_MIN, PAUSE_S_MAX = 5.0, 300.0
 #: Events that an alarm names.
 _NAMED = 8
 
-#: Appends an event to the log: code, severity, subject, text.
-Tell = Callable[[str, int, str, str], None]
+#: Enters an event in the log: code, severity, subject, text; it is durable on return. Raises LogUnavailable.
+Tell = Callable[[str, int, str, str], Awaitable[None]]
 Topics = Sequence[bytes | Sequence[bytes] | None]
 
 
@@ -130,9 +130,10 @@ class Listener:
         *,
         confirmations: int,
         start: int | None = None,
+        anew: bool = False,
         poll_s: float = POLL_S,
     ) -> None:
-        """Without a cursor it begins with block *start*; None: with the blocks that come from now on."""
+        """Without a cursor, or *anew*, it begins with block *start*; None: with the blocks that come from now on."""
         self.name = name
         self.span = Span()
         #: Confirmed blocks that were not read when it looked last.
@@ -144,17 +145,11 @@ class Listener:
         self._store, self._tell = store, tell
         self._confirmations, self._start, self._poll_s = confirmations, start, poll_s
         self._key = f"{client.chain_id} {name}"
-        self._cursor = self._load()
+        self._anew = anew
+        kept = None if anew else store.get(TABLE, self._key)
+        self._cursor = cursor_of(kept)
+        self._unreadable = kept is not None and self._cursor is None
         self._unsaved, self._saved_s = 0, 0.0
-
-    def _load(self) -> EventCursor | None:
-        value = self._store.get(TABLE, self._key)
-        cursor = cursor_of(value)
-        if cursor is None and value is not None:
-            where = "the newest block" if self._start is None else f"block {self._start}"
-            text = f"its cursor in the state file cannot be read; it begins again at {where}"
-            self._tell("chain-cursor-lost", ALARM, self.name, text)
-        return cursor
 
     async def run(self, progress: Progress) -> None:
         """Follows until it is cancelled; what goes wrong is a state."""
@@ -204,6 +199,12 @@ class Listener:
         if not 0 <= number <= safe:
             return None
         block = await self._block(number)
+        if self._anew:
+            # First of all: behind a crash the old cursor must not count again.
+            await asyncio.to_thread(self._store.set, TABLE, self._key, None)
+        if self._unreadable:
+            text = f"its cursor in the state file cannot be read; it begins again behind block {number}"
+            await self._tell("chain-cursor-lost", ALARM, self.name, text)
         await self._task.reached(block)
         self._cursor = EventCursor.at(block)
         await self._keep()
@@ -244,7 +245,8 @@ class Listener:
         common, left = await self._common(cursor)
         keys, all_of_them = cursor.gone_after(common.number)
         await self._task.vanished(common.number, keys)
-        self._tell("chain-reorg", ALARM, self.name, _reorg(cursor, common, keys, left=left, known=all_of_them))
+        text = _reorg(cursor, common, keys, left=left, known=all_of_them)
+        await self._tell("chain-reorg", ALARM, self.name, text)
         self._cursor = cursor.back_to(common)
         await self._keep()
 

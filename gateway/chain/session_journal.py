@@ -42,6 +42,12 @@ class Journal(Protocol):
         """Seq, code and text of the event entries in that stretch whose bytes hold *mark*. Blocks, as above."""
 
 
+async def tell(journal: Journal, code: str, severity: int, subject: str, text: str) -> None:
+    """A ``gateway.chain.events.Tell``, but for its first parameter."""
+    journal.append(code, severity, subject, text)
+    await journal.settle()
+
+
 class LogJournal:
     """``Journal`` over the gateway's own log in *directory*."""
 

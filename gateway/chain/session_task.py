@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from gateway.chain.events import PAUSE_S_MAX, PAUSE_S_MIN, POLL_S, CursorStore, EventClient, Listener, Tell
+from gateway.chain.events import PAUSE_S_MAX, PAUSE_S_MIN, POLL_S, CursorStore, EventClient, Listener
 from gateway.chain.registers import Register
-from gateway.chain.session_journal import Journal
+from gateway.chain.session_journal import Journal, tell
 from gateway.chain.sessions import Rentable, Sessions
 from gateway.errors import GatewayError
 from gateway.task import Progress
@@ -26,8 +27,6 @@ class SessionParts:
     register: Register
     journal: Journal
     store: CursorStore
-    #: Appends an event to the log.
-    tell: Tell
     confirmations: int
     poll_s: float = POLL_S
 
@@ -62,7 +61,7 @@ class SessionTask:
         parts = self._parts
         client = self._open_client()
         sessions = Sessions(parts.rentable, client, parts.register, parts.journal, parts.store)
-        start = await sessions.open()
+        opened = await sessions.open()
         self._sessions = sessions
         self._listener = Listener(
             parts.rentable.name,
@@ -70,9 +69,10 @@ class SessionTask:
             parts.rentable.events,
             sessions,
             parts.store,
-            parts.tell,
+            partial(tell, parts.journal),
             confirmations=parts.confirmations,
-            start=start,
+            start=opened.start,
+            anew=opened.anew,
             poll_s=parts.poll_s,
         )
         return self._listener

@@ -13,8 +13,9 @@ the log *log*, the last of which has that leaf hash. So there is one order, entr
     return    only now the listener's cursor passes the event; a crash before it brings the event again, and the place
               in the book says that it was dealt with
 
-Where the state file is lost, the book is read from the whole log, and ``open`` says from which block on the chain is to
-be read: nothing is missed, and nothing comes twice. Where the log began a new epoch, the book goes on.
+Where the state file is lost, or the log is not the one that it was read from (an older copy was put back), the book is
+read from the whole log, and ``open`` says from which block on the chain is to be read: nothing is missed, and nothing
+comes twice. Where the log began a new epoch, the book goes on.
 
 Nothing is switched: the log says what happened, and no output is touched.
 """
@@ -62,6 +63,16 @@ class Rentable:
         return f"sessions {self.contract.lower()} 0x{self.object_id.hex()}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """How far sessions got."""
+
+    #: The first block that the log does not account for; None: it has nothing of them.
+    start: int | None
+    #: What a listener's cursor says is not in this log: it must begin with *start*.
+    anew: bool
+
+
 class Sessions:
     """A ``gateway.chain.events.EventTask`` for the rents of one object, metered by *register*."""
 
@@ -81,28 +92,28 @@ class Sessions:
         self._pending = False
         self._kept_s = 0.0
 
-    async def open(self) -> int | None:
-        """Reads how far it got; to be called first. The first block that the log does not account for, if it has any.
-
-        Raises LogUnavailable, TamperError.
-        """
+    async def open(self) -> Opened:
+        """Reads how far it got; to be called first. Raises LogUnavailable, TamperError."""
         now = await self._journal.settle()
-        self._book = await asyncio.to_thread(self._read, now)
-        await self._keep(now)
-        return None if self._book.place is None else self._book.place[0]
+        self._book, anew = await asyncio.to_thread(self._read, now)
+        place = self._book.place
+        if not anew:
+            # Otherwise only when the listener's cursor is set back as well: a crash before must find the same again.
+            await self._keep(now)
+        return Opened(start=None if place is None else place[0], anew=anew)
 
-    def _read(self, now: Tail) -> Book:
+    def _read(self, now: Tail) -> tuple[Book, bool]:
         tail, book = _kept(self._store.get(TABLE, self._key))
-        start = 0
+        start, anew = 0, False
         if tail is not None and tail.origin == now.origin:
-            stands = self._journal.stands(tail)
-            start, book = (tail.size, book) if stands else (0, Book())
+            anew = not self._journal.stands(tail)
+            start, book = (0, Book()) if anew else (tail.size, book)
         # In a new epoch the book goes on, and the log is new.
         for seq, code, text in self._journal.events(start, now.size, str(self._same["object"]).encode()):
             facts = facts_of(text) if code in CODES else None
             if facts is not None and facts.items() >= self._same.items():
                 book = book.apply(code, seq, facts)
-        return book
+        return book, anew
 
     async def handle(self, event: Event) -> None:
         """See ``EventTask``."""
@@ -136,7 +147,7 @@ class Sessions:
     async def vanished(self, after: int, keys: Sequence[str]) -> None:  # noqa: ARG002  (the book knows its own)
         """See ``EventTask``: an alarm names the entries that are void; what is read again is entered again."""
         await self._settle()
-        if not self._passed((after, END)):
+        if self._book.place is not None and self._book.place > (after, END):
             entries, earlier = self._book.void_after(after)
             facts = {"entries": entries, "earlier": earlier}
             await self._write(Step(code=VOID, severity=ALARM, place=(after, END), facts=facts))
