@@ -41,9 +41,8 @@ class Board:
         return str(receipt["contractAddress"]).lower()
 
     def start(self, make: Callable[[State], Job]) -> JobRun:
-        """A run of the job that *make* gives; ledger and job share one state, as in the gateway."""
-        state = State(self.folder / "chain.json")
-        return JobRun(self, state, make(state))
+        """A run of the job that *make* gives. The ledger has a file of its own, which a test can lose."""
+        return JobRun(self, State(self.folder / "ledger.json"), make(State(self.folder / "jobs.json")))
 
     async def send(self, call: Call) -> Receipt:
         """A transaction of an unlocked account of the node. Raises CallReverted, as an estimate would."""

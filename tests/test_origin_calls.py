@@ -33,7 +33,7 @@ from gateway.chain.origin_calls import (
     topics_of,
 )
 from gateway.chain.values import LogRecord
-from gateway.errors import ConfigError, MalformedError
+from gateway.errors import CallReverted, ConfigError, MalformedError
 
 #: The hash of ew-link-bond's first example file.
 TEXT = "QmwBkoQcnxAmc92vS9YrvnwU5geF4"
@@ -188,5 +188,7 @@ def test_refusals_tell_who_must_act() -> None:
         "": Remedy.ENROL,
         "out of cheese": Remedy.WAIT,
     }
-    assert {text: refusal(text)[0] for text in told} == told
-    assert len({refusal(text)[1] for text in told}) == len(told) - 1, "too low means the same in B and C"
+    found = {text: refusal(CallReverted("x", reason=text, data=text.encode())) for text in told}
+    assert {text: remedy for text, (remedy, _) in found.items()} == told
+    assert len({meaning for _, meaning in found.values()}) == len(told) - 1, "too low means the same in B and C"
+    assert refusal(CallReverted("x", reason="execution reverted")) == found[""]

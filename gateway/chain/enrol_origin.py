@@ -266,9 +266,9 @@ async def _sent(step: Step, send: Send) -> Receipt:
     try:
         receipt = await send(step.call)
     except CallReverted as error:
-        words = (
-            f"{step.name} was refused ({error.reason or 'no reason given'}): has the sender its role, and the owner?"
-        )
+        # Without data, the reason is only what the node calls a revert.
+        reason = error.reason if error.data else "no reason given"
+        words = f"{step.name} was refused ({reason}): have sender and owner their roles?"
         raise CallReverted(words, reason=error.reason, data=error.data) from error
     if not receipt.succeeded:
         raise CallReverted(f"{step.name} was reverted in block {receipt.block_number}: has the sender its role?")

@@ -31,7 +31,7 @@ from typing import Any
 
 from gateway.chain.job import Held as Waiting
 from gateway.chain.job import Intent
-from gateway.chain.origin_calls import Remedy, refusal
+from gateway.chain.origin_calls import refusal
 from gateway.chain.origin_co2 import intensity, more
 from gateway.chain.origin_memory import NO_CO2, Kept, Memory, Saying, load, save
 from gateway.chain.origin_registry import Held, Registry
@@ -199,8 +199,9 @@ class OriginJob:
 
     async def refused(self, key: str, error: CallReverted) -> None:
         """See ``Job``."""
-        remedy, words = refusal(error.reason)
-        self._compared = self._compared and remedy is not Remedy.READ_AGAIN
+        remedy, words = refusal(error)
+        # Also where a transaction was reverted, of which no reason is known.
+        self._compared = False
         raise Waiting(f"origin-{remedy}", f"{key}: {words}") from error
 
     async def _remembered(self) -> Memory:

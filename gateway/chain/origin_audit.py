@@ -172,9 +172,10 @@ class _Comparing:
         while (seen := self._next or next(self._readings, None)) is not None:
             self._next = None
             if self._fits(event, seen.observed, named):
-                audit.agreeing, audit.seq = audit.agreeing + 1, seen.observed.seq
-                self._behind = f"entry {seen.observed.seq}"
-                return self._look_closer(audit, told, seen)
+                audit.seq, self._behind = seen.observed.seq, f"entry {seen.observed.seq}"
+                good = self._look_closer(audit, told, seen)
+                audit.agreeing += good
+                return good
             if seen.pruned and seen.observed.counts and max(self._totals(seen.observed)) >= event.new_wh:
                 # Its reading was before what is left.
                 audit.pruned, self._next = audit.pruned + 1, seen

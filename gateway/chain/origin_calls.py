@@ -23,7 +23,7 @@ from enum import StrEnum
 
 from gateway.chain import abi
 from gateway.chain.values import LogRecord
-from gateway.errors import ConfigError, MalformedError
+from gateway.errors import CallReverted, ConfigError, MalformedError
 
 
 class Release(StrEnum):
@@ -260,8 +260,10 @@ _REFUSALS = (
 )
 
 
-def refusal(reason: str) -> tuple[Remedy, str]:
-    """Who must act, and what it means, by the text of a revert. A has no texts: there it is the enrolment."""
+def refusal(error: CallReverted) -> tuple[Remedy, str]:
+    """Who must act when a reading was refused, and what it means. A gives no reasons: there it is the enrolment."""
+    # Without data, the reason is only what the node calls a revert.
+    reason = error.reason if error.data else ""
     for words, remedy, meaning in _REFUSALS:
         if words in reason:
             return remedy, meaning
