@@ -76,7 +76,7 @@ def _expected(base: Path) -> ChainConfig:
         notary=(NotaryConfig(contract=LOWER, meter="main", point="export_total", every_ms=10_000),),
         origin=(PRODUCING, CONSUMING),
         sessions=(SessionConfig(contract=LOWER, object_id=b"\x2a" * 32, meter="main", point="import_total"),),
-        ipfs=IpfsConfig(url="http://127.0.0.1:5001", token=f"file:{base / 'token'}"),
+        ipfs=IpfsConfig(url="http://127.0.0.1:5001", token=f"file:{base / 'token'}", ca=None),
     )
 
 

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gateway import durable
 from gateway.chain.account import Account
 from gateway.chain.anchoring import AnchorJob, AnchorSettings
 from gateway.chain.bundle_store import FOLDER, BundleStore
 from gateway.chain.client import ChainClient
-from gateway.chain.desk import Site
+from gateway.chain.desk import OpenKey, Site
 from gateway.chain.job import Job
 from gateway.chain.ledger import Ledger
 from gateway.chain.rpc import RpcSettings
 from gateway.chain.sender import Limits
 from gateway.chain.worker import ChainWorker, Pace
-from gateway.config.chain import ChainConfig
+from gateway.config.chain import AnchorConfig, ChainConfig
 from gateway.errors import ConfigError
 from gateway.log.entry import WARNING
 from gateway.secrets import read_secret
 from gateway.signing import Purpose
 from gateway.state import State
 from gateway.task import Progress
+
+if TYPE_CHECKING:
+    from gateway.chain.uploads import Uploads
 
 Run = Callable[[Progress], Awaitable[None]]
 #: States that somebody must do something about are noted in the log; the others pass by themselves.
@@ -41,13 +45,14 @@ class Chain:
     def __init__(self, config: ChainConfig, site: Site) -> None:
         self._config, self._site = config, site
         self._client: ChainClient | None = None
+        self._uploads = _uploads(config, site)
         self._worker = ChainWorker(
             config.name,
             self.client,
-            partial(open_account, config, site),
-            partial(open_ledger, config, site),
+            partial(open_account, config, site.state_dir, site.open_key),
+            self._ledger,
             partial(_jobs, config, site),
-            limits=Limits(confirmations=config.confirmations, fee_cap=config.fee_cap, balance_min=config.balance_min),
+            limits=limits_of(config),
             pace=_pace(config),
             told=partial(_tell, config.name, site),
         )
@@ -55,16 +60,24 @@ class Chain:
     def client(self) -> ChainClient:
         """The one client of all its tasks. Raises ConfigError, SignerError for a URL that cannot be fetched."""
         if self._client is None:
-            self._client = open_client(self._config, self._site)
+            self._client = open_client(self._config, self._site.state_dir)
         return self._client
+
+    def _ledger(self, address: str, chain_id: int) -> Ledger:
+        state = open_state(self._config, self._site.state_dir)
+        if state.recovered:
+            self._site.event("state-lost", WARNING, f"chain {self._config.name}", state.recovered)
+        return Ledger(state, address, chain_id)
 
     def tasks(self) -> Mapping[str, Run]:
         """What runs, by the end of its name."""
-        return {"": self._worker.run}
+        uploads = {} if self._uploads is None else {" ipfs": self._uploads.run}
+        return {"": self._worker.run, **uploads}
 
     def describe(self) -> dict[str, Any]:
         """What ``status`` shows."""
-        return {"chain_id": self._config.chain_id, **self._worker.describe()}
+        uploads = None if self._uploads is None else self._uploads.describe()
+        return {"chain_id": self._config.chain_id, **self._worker.describe(), "ipfs": uploads}
 
     def close(self) -> None:
         """Releases connections and the key."""
@@ -73,52 +86,64 @@ class Chain:
             self._client.close()
 
 
-def open_client(config: ChainConfig, site: Site) -> ChainClient:
+def open_client(config: ChainConfig, state_dir: Path) -> ChainClient:
     """The client of a chain's end points. Raises ConfigError, SignerError for a URL that cannot be fetched."""
-    settings = [RpcSettings(url=_url(rpc, site), ca=config.ca) for rpc in config.rpc]
-    return ChainClient(config.chain_id, settings)
+    return ChainClient(config.chain_id, [RpcSettings(url=_url(rpc, state_dir), ca=config.ca) for rpc in config.rpc])
 
 
-def open_account(config: ChainConfig, site: Site) -> Account:
+def open_account(config: ChainConfig, state_dir: Path, open_key: OpenKey) -> Account:
     """The account. Blocks. Raises SignerError, KeyUnfit, ConfigError."""
-    return Account(site.open_key(config.account, site.state_dir, purpose=Purpose.TRANSACTION))
+    return Account(open_key(config.account, state_dir, purpose=Purpose.TRANSACTION))
 
 
-def open_state(config: ChainConfig, site: Site) -> State:
+def open_state(config: ChainConfig, state_dir: Path) -> State:
     """Where the ledger and the jobs of a chain keep what they must remember."""
-    folder = site.state_dir / "chain"
+    folder = state_dir / "chain"
     durable.make_directory(folder, 0o750)
-    state = State(folder / f"{config.name}.json")
-    if state.recovered:
-        site.event("state-lost", WARNING, f"chain {config.name}", state.recovered)
-    return state
+    return State(folder / f"{config.name}.json")
 
 
-def open_ledger(config: ChainConfig, site: Site, address: str, chain_id: int) -> Ledger:
-    """The ledger of the account *address*. Raises MalformedError."""
-    return Ledger(open_state(config, site), address, chain_id)
+def limits_of(config: ChainConfig) -> Limits:
+    """What the account may spend."""
+    return Limits(confirmations=config.confirmations, fee_cap=config.fee_cap, balance_min=config.balance_min)
 
 
-def _url(rpc: str, site: Site) -> str:
+def anchor_settings(config: AnchorConfig) -> AnchorSettings:
+    """The anchors of a chain."""
+    return AnchorSettings(
+        contract=config.contract,
+        growing=config.form == "growing",
+        every_s=config.every_ms / 1000,
+        founder=config.founder,
+    )
+
+
+def _url(rpc: str, state_dir: Path) -> str:
     if not rpc.startswith(("file:", "credential:")):
         return rpc
-    secret = read_secret(rpc, site.state_dir)
+    secret = read_secret(rpc, state_dir)
     try:
         return secret.decode("ascii")
     except UnicodeDecodeError as error:
         raise ConfigError(f"secret {rpc}: holds no URL; write https://HOST[:PORT][/PATH] into it") from error
 
 
+def _uploads(config: ChainConfig, site: Site) -> Uploads | None:
+    if config.ipfs is None:
+        return None
+    # Imported late: few upload.
+    from gateway.chain.ipfs import IpfsNode
+    from gateway.chain.uploads import Uploads
+
+    secret = partial(read_secret, config.ipfs.token, site.state_dir) if config.ipfs.token else None
+    node = IpfsNode(config.ipfs.url, ca=config.ipfs.ca, secret=secret)
+    return Uploads(node, BundleStore(site.state_dir / FOLDER))
+
+
 def _jobs(config: ChainConfig, site: Site, client: ChainClient, address: str) -> Sequence[Job]:
     jobs: list[Job] = []
-    anchor = config.anchor
-    if anchor is not None:
-        settings = AnchorSettings(
-            contract=anchor.contract,
-            growing=anchor.form == "growing",
-            every_s=anchor.every_ms / 1000,
-            founder=anchor.founder,
-        )
+    if config.anchor is not None:
+        settings = anchor_settings(config.anchor)
         jobs.append(AnchorJob(settings, site.log, client, address, BundleStore(site.state_dir / FOLDER)))
     return jobs
 

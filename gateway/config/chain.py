@@ -77,6 +77,8 @@ class IpfsConfig:
     url: str
     #: ``token_file``: a source of the bearer token; empty (left out) for none.
     token: str
+    #: ``ca``: PEM file of the authorities to trust; None (left out) trusts the system's.
+    ca: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

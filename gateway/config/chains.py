@@ -26,7 +26,7 @@ ANCHOR_KEYS = ("contract", "form", "every", "founder")
 NOTARY_KEYS = ("contract", "meter", "point", "every")
 ORIGIN_KEYS = ("release", "role", "contract", "lookup", "asset", "meter", "point", "hash", "co2", "every")
 SESSION_KEYS = ("contract", "object", "meter", "point")
-IPFS_KEYS = ("url", "token_file")
+IPFS_KEYS = ("url", "token_file", "ca")
 _CONTRACT = '"0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"'
 _EXAMPLES = {
     "anchor": f"{{contract: {_CONTRACT}}}",
@@ -169,4 +169,15 @@ def _metered(section: Section, meters: set[str]) -> tuple[str, str]:
 def _ipfs(top: Section, world: World) -> IpfsConfig:
     section = Section(top.node("ipfs"), top.place("ipfs"), world.problems, IPFS_KEYS, _EXAMPLES["ipfs"])
     file: Path | None = read_file(section, "token_file", "credential:ipfs-token", Use.PRIVATE, world)
-    return IpfsConfig(url=section.need("url", kinds.HTTP), token="" if file is None else f"file:{file}")
+    url = section.need("url", kinds.HTTP)
+    parts, given = urlsplit(url), section.node("url")
+    if parts.scheme == "http" and given is not None:
+        if section.has("ca"):
+            section.refuse_key("ca", "the URL http:// is without TLS; write https://, or remove ca")
+        if file is not None and not is_loopback(parts.hostname or ""):
+            section.refuse_key("token_file", "over http:// anybody on the way reads the token; use https://")
+    return IpfsConfig(
+        url=url,
+        token="" if file is None else f"file:{file}",
+        ca=read_file(section, "ca", "ca.pem", Use.READ, world),
+    )
