@@ -182,6 +182,21 @@ def test_release_a_refuses_without_a_reason(a: OnChain, people: list[str], kind:
     assert refused(assets, save, values, meter) == ""
 
 
+def test_release_a_has_an_asset_when_its_owner_and_its_capacity_are_told(a: OnChain, people: list[str]) -> None:
+    """The owner must be an asset manager; a producer without a capacity is not fully initialised."""
+    meter, owner, admin, stranger = people
+    assets = enrolled_a(a, people, "Producing")
+    general = "initGeneral(uint256,address,address,uint256,bool)"
+    did(assets, "createAsset()", [], admin)
+    assert refused(assets, general, [1, meter, stranger, 7, True], admin) == ""
+    did(assets, f"initLocation(uint256{8 * ',bytes32'})", [1, *[FILE] * 8], admin)
+    assert records(did(assets, general, [1, meter, owner, 7, True], admin)) == []
+    properties = "initProducingProperties(uint256,uint8,uint256,uint8,bytes32,bytes32)"
+    assert records(did(assets, properties, [1, 1, 0, 1, FILE, FILE], admin)) == []
+    (event,) = records(did(assets, properties, [1, 1, 5, 1, FILE, FILE], admin))
+    assert event.topics == (topic("LogAssetFullyInitialized(uint256)"), (1).to_bytes(32, "big"))
+
+
 def test_release_b_is_found_through_its_lookup(b: OnChain, people: list[str]) -> None:
     """Roles are numbered anew, and the user registry tells them."""
     enrolled_b(b, people)

@@ -68,6 +68,9 @@ def test_release_c_takes_a_time_that_is_at_most_a_minute_ahead(c: OnChain, peopl
     (reads,) = told(c, "getSmartMeterReadsForDevice(uint256)", [0], "(uint256,uint256)[]")
     assert [energy for energy, _ in reads] == [10, 10, 10]
     assert told(c, "getDevice(uint256)", [0], "(address,address,uint256)") == [(people[0], people[1], 30)]
+    now = block_time(node) + 5
+    node.rpc("evm_setNextBlockTimestamp", now)
+    assert c.send(encode_call(SAVE_C, [0, 40, now + 61]), people[0])["status"] == "0x0"
     text = "a timestamp cannot be higher than current block time plus 1 min"
     assert refused(c, SAVE_C, [0, 40, block_time(node) + 10_000], people[0]) == text
 
