@@ -158,11 +158,11 @@ def check(text: bytes, registries: Sequence[Registry] = REGISTRIES) -> SignedCha
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(text[: ENVELOPE_MAX + 1].decode(), object_pairs_hook=_pairs)
+        found = json.loads(text.decode(), object_pairs_hook=_pairs) if len(text) <= ENVELOPE_MAX else None
     except (ValueError, RecursionError) as error:
-        raise MalformedError(f"envelope: is no JSON of at most {ENVELOPE_MAX} bytes") from error
+        raise MalformedError("envelope: is no JSON") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise MalformedError(f"envelope: is none of {FORMAT}")
+        raise MalformedError(f"envelope: is none of {FORMAT}, of at most {ENVELOPE_MAX} bytes")
     if set(found) != set(_FIELDS):
         raise MalformedError(f"envelope: has other fields than {', '.join(_FIELDS)}")
     return found
