@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.chain.client import ChainClient
+from gateway.chain.refusals import LogsRefused
 from gateway.chain.rpc import RpcSettings
 from gateway.chain.values import WEI_PER_GWEI, Call
 from gateway.errors import CallReverted, ChainUnavailable, EndpointsDisagree
@@ -109,6 +110,17 @@ async def test_where_two_must_agree_one_is_not_enough(node: Anvil) -> None:
                     continue
                 with pytest.raises(ChainUnavailable, match=f"must tell the same; only {node.url} can"):
                     await asking
+
+
+@pytest.mark.parametrize("liar_first", [False, True])
+async def test_one_that_wants_fewer_blocks_is_not_left_out(liar_first: bool, node: Anvil) -> None:
+    """Or a liar with wider limits would be the only one to be asked."""
+    async with both(node, liar_first=liar_first) as (client, strict):
+        strict.lies["eth_getLogs"] = refuse("eth_getLogs is limited to a 1 block range")
+        with pytest.raises(LogsRefused):
+            await client.logs(TO, [], 0, 2)
+        strict.lies = {}
+        assert await client.logs(TO, [], 2, 2) == []
 
 
 async def test_side_by_side_questions_do_not_mix(node: Anvil) -> None:

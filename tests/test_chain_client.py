@@ -78,6 +78,18 @@ async def test_what_a_chain_tells_is_read(make: Callable[[], ChainNode]) -> None
         client.close()
 
 
+async def test_another_block_than_was_asked_for_is_none(node: Anvil) -> None:
+    """Good in itself, and no answer."""
+    node.mine(3)
+    with LyingEndpoint(node) as endpoint:
+        client = client_of(endpoint.url)
+        await client.head()
+        endpoint.lies["eth_getBlockByNumber"] = alter(number="0x1")
+        with pytest.raises(ChainUnavailable, match="was asked for block 2 and tells 1"):
+            await client.block(2)
+        client.close()
+
+
 async def test_a_constructor_that_is_estimated_has_no_address(node: Anvil) -> None:
     """Without ``to`` the call makes a contract."""
     client = client_of(node.url)

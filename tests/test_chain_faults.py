@@ -107,7 +107,10 @@ STATUSES = {
 @pytest.mark.parametrize("status", STATUSES)
 async def test_a_status_is_told_in_words(status: int, node: Anvil) -> None:
     """Also where a good answer comes with it: no status but 200 has one."""
-    for body in (b"<html>", b'{"jsonrpc": "2.0", "id": 1, "result": "0xf6"}'):
+    bodies = [b"<html>", b'{"jsonrpc": "2.0", "id": 1, "result": "0xf6"}']
+    if status in (401, 403, 429):
+        bodies.append(b'{"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": "no"}}')
+    for body in bodies:
         with LyingEndpoint(node) as endpoint, LyingEndpoint(node) as elsewhere:
             endpoint.statuses = [(status, body, {"Location": elsewhere.url})]
             with pytest.raises(ChainUnavailable, match=rf"{STATUSES[status]}.*\(HTTP {status}\)"):

@@ -177,6 +177,7 @@ SHAPES: dict[str, tuple[str, int, object]] = {
     "go-ethereum": ("execution reverted: hello", 3, "0x" + HELLO.hex()),
     "OpenEthereum": ("VM execution error.", -32015, "Reverted 0x" + HELLO.hex()),
     "Nethermind": ("VM execution error.", -32015, "0x" + HELLO.hex()),
+    "OpenEthereum, in other words": ("Transaction execution error.", -32015, "Reverted 0x" + HELLO.hex()),
     "hardhat": ("Error: reverted", -32603, {"message": "x", "data": "0x" + HELLO.hex()}),
     "older ganache": ("VM Exception", -32000, {"0x12": {"return": "0x" + HELLO.hex(), "reason": "hello"}, "name": "x"}),
 }

@@ -62,8 +62,6 @@ class Panel:
         for endpoint in self.due:
             try:
                 return await ask(endpoint)
-            except LogsRefused:
-                raise
             except ChainUnavailable as error:
                 faults.append(error)
         raise self._unavailable(faults)
