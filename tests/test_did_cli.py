@@ -146,6 +146,34 @@ def test_a_deactivated_identity_is_said_to_be_one(command: Command, node: Anvil,
     assert found["didDocumentMetadata"]["deactivated"]
 
 
+def test_the_account_and_nodes_of_the_config_are_taken(command: Command, node: Anvil, tmp_path: Path) -> None:
+    """Then the account speaks for its own identity, and pays for it."""
+    chain = f'name: ewc, rpc: ["{node.url}"], chain_id: 246, account: "file:payer.pem"'
+    anchor = f'anchor: {{contract: "{EWC.address}"}}'
+    (tmp_path / "config.yaml").write_text(f"{CONFIG}chains: [{{{chain}, {anchor}}}]\n")
+    me = command("show", "--json")[1]["did"]
+    file = tmp_path / "change.json"
+    assert command("attribute", "--owner-key", "--dialect", "plain", "-o", file)[0] == EXIT_OK
+    assert command("relay", file, "--json")[1]["outcome"] == "relayed"
+    found = command("document", me, "--json")[1]
+    assert [one["id"] for one in found["didDocument"]["verificationMethod"]] == [f"{me}#controller", f"{me}#delegate-1"]
+
+
+def test_a_change_that_the_registry_would_refuse_is_not_handed_out(
+    command: Command, node: Anvil, tmp_path: Path
+) -> None:
+    """A contract that answers the two questions, and takes no change: it counts otherwise, say."""
+    identity_key(tmp_path)
+    answers = "60003560e01c80638733d4e814601d576370ae92d2146029576000" + "80fd"
+    answers += "5b60043560005260206000f3" + "5b60206000f3"
+    node.rpc("anvil_setCode", EWC.address, f"0x{answers}")
+    file = tmp_path / "change.json"
+    code, _, told = command("attribute", "--owner-key", "--key", "file:identity.pem", "--rpc", node.url, "-o", file)
+    assert code == EXIT_NO
+    assert "refuses the signed change" in told
+    assert not file.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [

@@ -166,10 +166,27 @@ def test_what_no_key_signed_is_refused(text: str) -> None:
         recover(bytes.fromhex(PAYLOAD_DIGEST), parse_signature(text))
 
 
-@pytest.mark.parametrize(("digest", "signature"), [(bytes(31), bytes(65)), (bytes(32), bytes(64)), (b"", b"")])
+@pytest.mark.parametrize(
+    ("digest", "signature"),
+    [
+        (bytes(31), ONE.sign_recoverable(bytes(32), hasher=None)),
+        (bytes(33), ONE.sign_recoverable(bytes(32), hasher=None)),
+        (bytes(32), ONE.sign_recoverable(bytes(32), hasher=None)[:64]),
+        (bytes(32), ONE.sign_recoverable(bytes(32), hasher=None) + b"\0"),
+        (b"", b""),
+    ],
+)
 def test_bytes_that_are_no_digest_or_no_signature_are_refused(digest: bytes, signature: bytes) -> None:
-    with pytest.raises(MalformedError):
+    with pytest.raises(MalformedError, match="that is not r, s and a v"):
         recover(digest, signature)
+
+
+@pytest.mark.parametrize("recovery_id", [2, 3, 27])
+def test_a_recovery_id_that_no_signature_of_ours_has_leads_to_no_key(recovery_id: int) -> None:
+    """2 and 3 are of an x above the order, which nobody meets."""
+    signature = ONE.sign_recoverable(bytes(32), hasher=None)
+    with pytest.raises(MalformedError, match="that no key made"):
+        recovered_point(bytes(32), signature[:64] + bytes([recovery_id]))
 
 
 def test_points_are_compressed_and_back() -> None:
