@@ -198,7 +198,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(_NAMES, st.binary(max_size=200) | _JSON.map(lambda value: json.dumps(value).encode()))
 def test_no_value_makes_anything_but_a_key_a_service_or_a_refusal(name: str, value: bytes) -> None:
     """And what is told of a key fits on a line of a terminal."""

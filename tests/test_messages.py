@@ -115,9 +115,9 @@ def test_what_is_not_one_json_object_is_no_payload(payload: str) -> None:
 
 
 def test_the_account_behind_a_signature_is_found_again() -> None:
-    """300 keys and digests, against libsecp256k1; each of the four values of v."""
+    """100 keys and digests, against libsecp256k1; each of the four values of v."""
     source = random.Random(191)
-    for round_number in range(300):
+    for round_number in range(100):
         secret, digest = PrivateKey(source.randbytes(32)), source.randbytes(32)
         signature = secret.sign_recoverable(digest, hasher=None)
         assert recovered_point(digest, signature) == point_of(secret)
