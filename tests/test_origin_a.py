@@ -17,6 +17,7 @@ from gateway.chain.origin_registry import BOND, NATIVE
 from gateway.log.tree import leaf_hash
 from tests.chain_nodes import Anvil, Ganache
 from tests.origin_side import OriginSide
+from tests.totals_log import CountingLog
 
 _ZERO = bytes(32)
 
@@ -125,6 +126,58 @@ async def test_what_lies_between_is_passed_over_and_nothing_is_told_too_soon(tmp
     assert await run.say() is not None
     assert await run.say() is None
     assert [read.new_wh for read in await side.reads()] == [1000, 1059]
+    side.close()
+
+
+async def test_co2_that_somebody_else_told_does_not_fall_either(tmp_path: Path, node: Anvil) -> None:
+    """With the same total and hash, so that nothing but the CO2 differs."""
+    side = await OriginSide.open(tmp_path, node, Release.A)
+    run = side.start()
+    side.log.carbon(400)
+    side.log.read(1000)
+    await run.say()
+    side.forge(save_a_producing(side.asset, 1000, _ZERO, Co2(total=999, down=False), down=False))
+    side.log.read(2000)
+    await run.say()
+    assert [read.co2.total for read in await side.reads() if read.co2] == [400, 999, 1399]
+    side.close()
+
+
+async def test_a_first_total_of_zero_is_told_and_named(tmp_path: Path, node: Anvil) -> None:
+    """Also where a crash came between keeping it and sending it: the contract holds the same before and behind."""
+    side = await OriginSide.open(tmp_path, node, Release.A)
+    zero = side.log.read(0)
+    intent = await side.start().job.due()
+    assert intent is not None
+    intent.keep()
+    run = side.start()
+    again = await run.say()
+    assert again is not None
+    assert again.key == intent.key
+    side.log.read(7)
+    await run.say()
+    assert [read.file_hash for read in await side.reads()] == [_ZERO, leaf_hash(zero.data)]
+    assert (await side.audit()).agreeing == 2
+    side.close()
+
+
+async def test_another_epoch_of_the_log_is_told_on(tmp_path: Path, node: Anvil) -> None:
+    """Its seqs begin anew; the first hash in it still names the last entry told of the one before."""
+    side = await OriginSide.open(tmp_path, node, Release.A)
+    run = side.start()
+    for value in (1000, 2000, 3000):
+        last = side.log.read(value)
+        first = await run.say()
+    side.log.log.close()
+    side.log = CountingLog(tmp_path / "again")
+    side.log.log._segments.origin = "meters.example.org/roof-7#2"
+    run = side.start()
+    assert side.log.read(4000).seq < last.seq
+    second = await run.say()
+    assert first is not None
+    assert second is not None
+    assert first.key != second.key
+    assert (await side.reads())[-1].file_hash == leaf_hash(last.data)
     side.close()
 
 

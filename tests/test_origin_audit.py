@@ -65,6 +65,7 @@ async def test_the_first_difference_is_told(tmp_path: Path, node: Anvil) -> None
         "fell": [saved(side, 100, last, co2=1250)],
         "not-in-log": [saved(side, 3001, last, co2=1250)],
         "not-in-log ": [saved(side, 3000, last, co2=1250), saved(side, 3000, b"\x11" * 32, co2=1250, down=True)],
+        "not-in-log  ": [saved(side, 3001, last, co2=1250), saved(side, 3001, named, co2=1250, down=True)],
         "flag": [saved(side, 3000, last, co2=1250, down=True), saved(side, 3000, named, co2=1250, down=True)],
         "co2": [saved(side, 3000, last, co2=2000, co2_down=False)],
         "co2 ": [saved(side, 3000, last, co2=1251)],
@@ -174,8 +175,10 @@ async def test_what_was_pruned_is_counted_and_no_difference(tmp_path: Path, node
     audit = await audit_origin(side.board.client, side.subject(), [view], (0, head.number), held_wh=5000)
     assert (audit.first_difference, audit.pruned, audit.agreeing) == (None, 3, 2)
     side.forge(save_b(side.asset, 5500, ""))
-    audit = await audit_origin(side.board.client, side.subject(), [view], (0, node.head))
-    assert told(audit)[0] == "not-in-log"
+    side.log.read(6000)
+    await run.say()
+    audit = await audit_origin(side.board.client, side.subject(), [_Pruned(side.log.station.directory)], (0, node.head))
+    assert (told(audit)[0], audit.agreeing) == ("not-in-log", 2)
     side.close()
 
 

@@ -57,6 +57,24 @@ async def test_readings_a_night_an_outage_and_a_restart(tmp_path: Path, node: An
     side.close()
 
 
+async def test_a_night_asks_the_chain_nothing(tmp_path: Path, node: Anvil) -> None:
+    """A total that was told already is known here."""
+    side = await OriginSide.open(tmp_path, node, Release.B)
+    run, looks = side.start(), []
+    look = run.job._registry.look
+
+    async def counted() -> object:
+        looks.append(1)
+        return await look()
+
+    run.job._registry.look = counted
+    for _ in range(5):
+        side.log.read(1000)
+        await run.say()
+    assert (len(looks), len(await side.reads())) == (1, 1)
+    side.close()
+
+
 async def test_it_works_on_ganache_too(tmp_path: Path) -> None:
     """Whose reverts have another shape."""
     with Ganache() as ganache:

@@ -200,8 +200,6 @@ class OriginJob:
     async def refused(self, key: str, error: CallReverted) -> None:
         """See ``Job``."""
         remedy, words = refusal(error)
-        # Also where a transaction was reverted, of which no reason is known.
-        self._compared = False
         raise Waiting(f"origin-{remedy}", f"{key}: {words}") from error
 
     async def _remembered(self) -> Memory:
