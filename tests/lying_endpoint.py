@@ -47,7 +47,7 @@ class LyingEndpoint:
         self.statuses: list[tuple[int, bytes, dict[str, str]]] = []
         self.asked: list[tuple[str, list[Any]]] = []
         self.headers: list[dict[str, str]] = []
-        self.connections = 0
+        self.connections, self.ended = 0, 0
         self.accusations: list[str] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.endpoint = self
@@ -135,6 +135,10 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.server.endpoint.connections += 1
+
+    def finish(self) -> None:
+        super().finish()
+        self.server.endpoint.ended += 1
 
     def do_POST(self) -> None:
         endpoint = self.server.endpoint

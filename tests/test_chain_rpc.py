@@ -11,9 +11,11 @@ import pytest
 
 from gateway.chain.rpc import RpcEndpoint, RpcRefused, RpcSettings, RpcTooLarge
 from gateway.errors import ChainUnavailable, ConfigError
+from gateway.http_post import HttpPeer, Post
+from gateway.sinks.dial import Address
 from tests.chain_nodes import Anvil
 from tests.lying_endpoint import LyingEndpoint, refuse, tell
-from tests.mosquitto import make_certificates
+from tests.mosquitto import eventually, make_certificates
 
 SECRET = "kEy-0123456789"
 
@@ -73,6 +75,21 @@ async def test_a_kept_connection_that_the_server_closed_costs_nothing(node: Anvi
     node.kill()
     with pytest.raises(ChainUnavailable, match="nothing listens there"):
         await endpoint.call("eth_chainId")
+
+
+async def test_a_connection_is_kept_for_a_while_only(node: Anvil) -> None:
+    """It ends by itself when nobody asks, and with the endpoint."""
+    with LyingEndpoint(node) as before:
+        address = Address(label="x", host="127.0.0.1", port=before.port, tls=None)
+        body = b'{"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}'
+        post = Post(path="/", body=body, content_type="application/json", answer_max=100)
+        for keep_s in (0, 0.05):
+            assert (await HttpPeer(address, keep_s=keep_s).post(post, 10)).status == 200
+            await asyncio.to_thread(eventually, lambda: before.ended == before.connections)
+        endpoint = RpcEndpoint(RpcSettings(url=before.url))
+        await endpoint.call("eth_chainId")
+        endpoint.close()
+        await asyncio.to_thread(eventually, lambda: before.ended == before.connections == 3)
 
 
 async def test_an_answer_may_have_just_the_allowed_size(node: Anvil) -> None:

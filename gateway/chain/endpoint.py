@@ -220,10 +220,8 @@ class Endpoint:
         except RpcRefused as error:
             raise self._failed(str(error)) from error
         if told != self._chain_id:
-            raise self._failed(
-                f"{self.label}: tells chain id {told}, the config says {self._chain_id}: correct one of both",
-                state="wrong-chain",
-            )
+            words = f"{self.label}: tells chain id {told}, the config says {self._chain_id}"
+            raise self._failed(f"{words}: correct the url or the chain id", state="wrong-chain")
         self._checked = True
 
     async def _call(
