@@ -104,7 +104,11 @@ class Gateway:
         directory = log_directory(config)
         self._witnesses = WitnessDesk(self._logbook, directory, self._writer, self._state, self._supervisor, self._show)
         site = Site(
-            log=self._logbook, state_dir=config.state_dir, open_key=self._workshop.open_key, event=self._writer.event
+            log=self._logbook,
+            directory=directory,
+            writer=self._writer,
+            state_dir=config.state_dir,
+            open_key=self._workshop.open_key,
         )
         self._chains = ChainDesk(site, self._supervisor)
         self._upstreams = UpstreamDesk(directory, self._writer, self._supervisor, self._show)

@@ -31,7 +31,7 @@ TEXT = f"""{HEAD}  - name: ewc
     anchor: {{contract: "{ADDRESS}", form: growing, every: 600, founder: "{LOWER}"}}
     notary: [{{contract: "{LOWER}", meter: main, point: export_total, every: 10}}]
     origin: [{{release: a, role: producing, contract: "{LOWER}", asset: 7, meter: main, point: export_total, hash: bond,
-              co2: main co2, every: 60}},
+              co2: main co2, every: 60, offset_wh: 1500}},
              {{release: b, role: consuming, lookup: "{LOWER}", asset: 8, meter: main, point: import_total}}]
     sessions: [{{contract: "{LOWER}", object: "0x{"2a" * 32}", meter: main, point: import_total}}]
     ipfs: {{url: "http://127.0.0.1:5001", token_file: token}}
@@ -47,6 +47,7 @@ PRODUCING = OriginConfig(
     hash="bond",
     co2=("main", "co2"),
     every_ms=60_000,
+    offset_wh=1500,
 )
 CONSUMING = OriginConfig(
     release="b",
@@ -59,6 +60,7 @@ CONSUMING = OriginConfig(
     hash="native",
     co2=None,
     every_ms=3_600_000,
+    offset_wh=0,
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +11,7 @@ from gateway.config.chain import ChainConfig
 from gateway.log.log import Log
 from gateway.signing import DeviceKey, Purpose
 from gateway.task import Supervisor
+from gateway.writer import Writer
 
 if TYPE_CHECKING:
     from gateway.chain.opening import Chain
@@ -28,10 +29,11 @@ class Site:
     """What all chains of one gateway share."""
 
     log: Log
+    #: Where the log lies, and what writes it.
+    directory: Path
+    writer: Writer
     state_dir: Path
     open_key: OpenKey
-    #: Appends an event to the log: code, severity, subject and text.
-    event: Callable[[str, int, str, str], None]
 
 
 class ChainDesk:

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway import durable
 from gateway.chain.account import Account
-from gateway.chain.anchoring import AnchorJob, AnchorSettings
-from gateway.chain.bundle_store import FOLDER, BundleStore
 from gateway.chain.client import ChainClient
 from gateway.chain.desk import OpenKey, Site
-from gateway.chain.job import Job
 from gateway.chain.ledger import Ledger
 from gateway.chain.rpc import RpcSettings
 from gateway.chain.sender import Limits
+from gateway.chain.subjects import make_jobs, make_sessions, make_uploads
 from gateway.chain.worker import ChainWorker, Pace
-from gateway.config.chain import AnchorConfig, ChainConfig
+from gateway.config.chain import ChainConfig
 from gateway.errors import ConfigError
 from gateway.log.entry import WARNING
 from gateway.secrets import read_secret
 from gateway.signing import Purpose
 from gateway.state import State
 from gateway.task import Progress
-
-if TYPE_CHECKING:
-    from gateway.chain.uploads import Uploads
 
 Run = Callable[[Progress], Awaitable[None]]
 #: States that somebody must do something about are noted in the log; the others pass by themselves.
@@ -40,22 +35,27 @@ _NOTED = {
 
 
 class Chain:
-    """One chain in the config, with its tasks. Nothing is opened before it is needed."""
+    """One chain in the config, with its tasks. No node is asked, and no key opened, before it is needed."""
 
     def __init__(self, config: ChainConfig, site: Site) -> None:
         self._config, self._site = config, site
         self._client: ChainClient | None = None
-        self._uploads = _uploads(config, site)
+        # One for all of them: each writes the file as a whole.
+        self._state = state = open_state(config, site.state_dir)
+        if state.recovered:
+            site.writer.event("state-lost", WARNING, f"chain {config.name}", state.recovered)
         self._worker = ChainWorker(
             config.name,
             self.client,
             partial(open_account, config, site.state_dir, site.open_key),
-            self._ledger,
-            partial(_jobs, config, site),
+            partial(Ledger, state),
+            partial(make_jobs, config, site, state),
             limits=limits_of(config),
             pace=_pace(config),
             told=partial(_tell, config.name, site),
         )
+        self._uploads = make_uploads(config, site)
+        self._sessions = [make_sessions(config, one, site, state, self.client) for one in config.sessions]
 
     def client(self) -> ChainClient:
         """The one client of all its tasks. Raises ConfigError, SignerError for a URL that cannot be fetched."""
@@ -63,21 +63,23 @@ class Chain:
             self._client = open_client(self._config, self._site.state_dir)
         return self._client
 
-    def _ledger(self, address: str, chain_id: int) -> Ledger:
-        state = open_state(self._config, self._site.state_dir)
-        if state.recovered:
-            self._site.event("state-lost", WARNING, f"chain {self._config.name}", state.recovered)
-        return Ledger(state, address, chain_id)
-
     def tasks(self) -> Mapping[str, Run]:
         """What runs, by the end of its name."""
-        uploads = {} if self._uploads is None else {" ipfs": self._uploads.run}
-        return {"": self._worker.run, **uploads}
+        tasks: dict[str, Run] = {"": self._worker.run}
+        if self._uploads is not None:
+            tasks[" ipfs"] = self._uploads.run
+        for one, session in zip(self._config.sessions, self._sessions, strict=True):
+            tasks[f" {one.contract} {one.object_id.hex()}"] = session.run
+        return tasks
 
     def describe(self) -> dict[str, Any]:
         """What ``status`` shows."""
-        uploads = None if self._uploads is None else self._uploads.describe()
-        return {"chain_id": self._config.chain_id, **self._worker.describe(), "ipfs": uploads}
+        return {
+            "chain_id": self._config.chain_id,
+            **self._worker.describe(),
+            "sessions": [session.describe() for session in self._sessions],
+            "ipfs": None if self._uploads is None else self._uploads.describe(),
+        }
 
     def close(self) -> None:
         """Releases connections and the key."""
@@ -108,16 +110,6 @@ def limits_of(config: ChainConfig) -> Limits:
     return Limits(confirmations=config.confirmations, fee_cap=config.fee_cap, balance_min=config.balance_min)
 
 
-def anchor_settings(config: AnchorConfig) -> AnchorSettings:
-    """The anchors of a chain."""
-    return AnchorSettings(
-        contract=config.contract,
-        growing=config.form == "growing",
-        every_s=config.every_ms / 1000,
-        founder=config.founder,
-    )
-
-
 def _url(rpc: str, state_dir: Path) -> str:
     if not rpc.startswith(("file:", "credential:")):
         return rpc
@@ -126,26 +118,6 @@ def _url(rpc: str, state_dir: Path) -> str:
         return secret.decode("ascii")
     except UnicodeDecodeError as error:
         raise ConfigError(f"secret {rpc}: holds no URL; write https://HOST[:PORT][/PATH] into it") from error
-
-
-def _uploads(config: ChainConfig, site: Site) -> Uploads | None:
-    if config.ipfs is None:
-        return None
-    # Imported late: few upload.
-    from gateway.chain.ipfs import IpfsNode
-    from gateway.chain.uploads import Uploads
-
-    secret = partial(read_secret, config.ipfs.token, site.state_dir) if config.ipfs.token else None
-    node = IpfsNode(config.ipfs.url, ca=config.ipfs.ca, secret=secret)
-    return Uploads(node, BundleStore(site.state_dir / FOLDER))
-
-
-def _jobs(config: ChainConfig, site: Site, client: ChainClient, address: str) -> Sequence[Job]:
-    jobs: list[Job] = []
-    if config.anchor is not None:
-        settings = anchor_settings(config.anchor)
-        jobs.append(AnchorJob(settings, site.log, client, address, BundleStore(site.state_dir / FOLDER)))
-    return jobs
 
 
 def _pace(config: ChainConfig) -> Pace:
@@ -157,4 +129,4 @@ def _pace(config: ChainConfig) -> Pace:
 
 def _tell(name: str, site: Site, state: str, words: str) -> None:
     if state in _NOTED:
-        site.event(f"chain-{state.removeprefix('chain-')}", WARNING, f"chain {name}", words)
+        site.writer.event(f"chain-{state.removeprefix('chain-')}", WARNING, f"chain {name}", words)

@@ -22,8 +22,9 @@ from gateway.chain.client import ChainClient
 from gateway.chain.fees import coins, gwei
 from gateway.chain.job import Held, Intent
 from gateway.chain.ledger import FINAL, Ledger, Record
-from gateway.chain.opening import anchor_settings, limits_of, open_account, open_client, open_state
+from gateway.chain.opening import limits_of, open_account, open_client, open_state
 from gateway.chain.sender import Sender
+from gateway.chain.subjects import anchor_settings
 from gateway.chain.values import Call, Receipt
 from gateway.cli.chain_choice import choose, need_anchor
 from gateway.config.chain import ChainConfig

@@ -56,6 +56,8 @@ class OriginConfig:
     co2: tuple[str, str] | None
     #: ``every``: seconds from one report to the next, 1 to 31536000, default 3600.
     every_ms: int
+    #: ``offset_wh``: what meters before this one have counted, in Wh; default 0.
+    offset_wh: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,7 @@ ENDPOINT = text(
 )
 CHAIN_ID = whole(1, 2**53, 246)
 CONFIRMATIONS = whole(1, 1000, 12)
+WATT_HOURS = whole(0, 2**63, 4711000)
 ASSET = whole(0, 2**53, 7)
 FEE = _amount("gwei, a number from 0 to 1000000", "100", 9, 10**15)
 COINS = _amount("coins, a number from 0 to 1000000", "0.05", 18, 10**24)

@@ -24,7 +24,7 @@ SUBJECTS = ("anchor", "notary", "origin", "sessions")
 CHAIN_KEYS = (*_KEYS, *SUBJECTS, "ipfs")
 ANCHOR_KEYS = ("contract", "form", "every", "founder")
 NOTARY_KEYS = ("contract", "meter", "point", "every")
-ORIGIN_KEYS = ("release", "role", "contract", "lookup", "asset", "meter", "point", "hash", "co2", "every")
+ORIGIN_KEYS = ("release", "role", "contract", "lookup", "asset", "meter", "point", "hash", "co2", "every", "offset_wh")
 SESSION_KEYS = ("contract", "object", "meter", "point")
 IPFS_KEYS = ("url", "token_file", "ca")
 _CONTRACT = '"0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"'
@@ -148,6 +148,7 @@ def _origin(node: Node, path: str, world: World, meters: set[str]) -> OriginConf
         hash=hashed,
         co2=co2,
         every_ms=section.either("every", chain_kinds.EVERY, _EVERY_MS),
+        offset_wh=section.either("offset_wh", chain_kinds.WATT_HOURS, 0),
     )
 
 
