@@ -119,6 +119,16 @@ async def test_a_contract_that_makes_no_asset_is_said(tmp_path: Path, node: Anvi
     side.close()
 
 
+async def test_a_producer_without_capacity_is_refused_before_anything_is_sent(tmp_path: Path, node: Anvil) -> None:
+    """The registry would never count it as complete."""
+    side = await OriginSide.open(tmp_path, node, Release.A)
+    nonce = node.nonce(node.dev)
+    with pytest.raises(ConfigError, match="capacity 0 Wh"):
+        await enrol(replace(side.wanted(), capacity_wh=0), side.board.send)
+    assert node.nonce(node.dev) == nonce
+    side.close()
+
+
 def test_texts_of_release_a_have_32_bytes(tmp_path: Path, node: Anvil) -> None:
     """More is refused, never cut off."""
     assert text32("Köln") == "Köln".encode().ljust(32, b"\0")

@@ -253,8 +253,10 @@ async def enrol(wanted: Wanted, send: Send) -> Enrolment:
     """Does all of it, one step after the other.
 
     Raises CallReverted with the step that was refused; what was done before stays done, and *createAsset* makes another
-    asset the next time.
+    asset the next time. Raises ConfigError for what can never be complete.
     """
+    if (wanted.release, wanted.role) == (Release.A, Role.PRODUCING) and wanted.capacity_wh <= 0:
+        raise ConfigError(f"capacity {wanted.capacity_wh} Wh: a producer of release A is complete only with one")
     first = first_step(wanted)
     receipt = await _sent(first, send)
     asset, done = created(wanted, receipt), [_done(first, receipt)]

@@ -1,0 +1,145 @@
+"""The jobs of a config at work together under the real worker, on one account and a real node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.keys.file import open_file_key
+from gateway.chain.account import Account
+from gateway.chain.client import ChainClient
+from gateway.chain.enrol_origin import update_smart_meter
+from gateway.chain.job import Job
+from gateway.chain.ledger import Ledger
+from gateway.chain.notary import proof_of
+from gateway.chain.origin_audit import audit_origin
+from gateway.chain.origin_calls import Release
+from gateway.chain.precise import verify
+from gateway.chain.reporting import batches_of, notary_jobs, origin_jobs, origin_name, subject_of
+from gateway.chain.sender import Limits
+from gateway.chain.worker import ChainWorker, Pace
+from gateway.config.chain import ChainConfig, NotaryConfig, OriginConfig
+from gateway.log.view import LogView
+from gateway.signing import KeyRequest, Purpose
+from gateway.state import State
+from gateway.task import Progress
+from tests.chain_nodes import CHAIN_ID, Anvil
+from tests.contracts import compiled
+from tests.origin_side import OriginSide
+
+DEADLINE_S = 30
+
+
+@pytest.fixture
+def node() -> Iterator[Anvil]:
+    with Anvil() as running:
+        yield running
+
+
+def config_of(side: OriginSide, notary: str) -> ChainConfig:
+    origin = OriginConfig(
+        release=side.release.value,
+        role=side.role.value,
+        contract=None,
+        lookup=side.lookup,
+        asset=side.asset,
+        meter="roof",
+        point="export_total",
+        hash="native",
+        co2=("grid", "carbon_intensity"),
+        every_ms=0,
+        offset_wh=0,
+    )
+    return ChainConfig(
+        name="ewc",
+        chain_id=CHAIN_ID,
+        rpc=(side.board.node.url,),
+        ca=None,
+        account=side.board.key,
+        confirmations=1,
+        fee_cap=10**12,
+        balance_min=0,
+        anchor=None,
+        notary=(NotaryConfig(contract=notary, meter="roof", point="export_total", every_ms=0),),
+        origin=(origin,),
+        sessions=(),
+        ipfs=None,
+    )
+
+
+def worker_of(side: OriginSide, config: ChainConfig) -> ChainWorker:
+    """As the gateway's start makes it; ledger and jobs share one state."""
+    board, state = side.board, State(side.board.folder / "ewc.json")
+
+    def jobs(client: ChainClient, account: str) -> list[Job]:
+        told = side._tell
+        origin = origin_jobs(config, client, account, side.log.totals, state, told)
+        return [*origin, *notary_jobs(config, client, account, side.log.totals, board.folder)]
+
+    def account() -> Account:
+        return Account(open_file_key(KeyRequest(uri=board.key, base=board.folder, purpose=Purpose.TRANSACTION)))
+
+    return ChainWorker(
+        config.name,
+        lambda: board.client,
+        account,
+        lambda address, chain_id: Ledger(state, address, chain_id),
+        jobs,
+        limits=Limits(confirmations=1),
+        pace=Pace(busy_s=0.01, idle_s=0.02, pause_s_max=0.1),
+    )
+
+
+class Running:
+    """The worker at work, from a start to a stop."""
+
+    def __init__(self, side: OriginSide, config: ChainConfig) -> None:
+        self.worker = worker_of(side, config)
+        self._task = asyncio.create_task(self.worker.run(Progress(0)))
+
+    async def until(self, fits: Callable[[], Any]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not fits():
+                assert not self._task.done(), self._task
+                await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        await self.until(lambda: not self.worker.describe()["under_way"])
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self.worker.close()
+
+
+async def test_a_registry_and_a_notary_share_an_account(tmp_path: Path, node: Anvil) -> None:
+    """Trouble with one is not the other's; over a restart both go on, each thing once, and the audit agrees."""
+    side = await OriginSide.open(tmp_path, node, Release.A)
+    config, mine = config_of(side, side.board.deploy(compiled("Notary")[1])), side.board.address
+    batches = batches_of(config.notary[0], side.board.folder, side.log.log.origin)
+    await side.board.send(update_smart_meter(side.contract, side.asset, node.dev).call)
+    side.log.read(1000)
+    running = Running(side, config)
+    await running.until(lambda: [kept for kept in batches.all() if kept.anchoring.block is not None])
+    trouble = {job["name"]: job["trouble"] for job in running.worker.describe()["jobs"]}
+    assert "an asset admin must call updateSmartMeter" in trouble[origin_name(config.origin[0])]
+    await side.board.send(update_smart_meter(side.contract, side.asset, mine).call)
+    await running.until(lambda: node.nonce(mine) == 2)
+    await running.stop()
+    running = Running(side, config)
+    for value, nonce in ((2000, 4), (3000, 6)):
+        side.log.read(value)
+        await running.until(lambda nonce=nonce: node.nonce(mine) == nonce)
+    await running.stop()
+    kept = list(batches.all())
+    assert [len(one.batch.readings) for one in kept] == [1, 1, 1]
+    proved = proof_of(batches, kept[1].batch.readings[0].seq)
+    assert verify(proved.root, proved.proof, kept[1].batch.keys)
+    subject = await subject_of(config.origin[0], side.board.client)
+    views = [LogView(side.log.station.directory)]
+    audit = await audit_origin(side.board.client, subject, views, (0, node.head), held_wh=3000)
+    assert (audit.first_difference, audit.agreeing, side.told) == (None, 3, [])
+    assert [read.new_wh for read in await side.reads()] == [1000, 2000, 3000]
+    side.close()
