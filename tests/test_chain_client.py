@@ -196,6 +196,27 @@ async def test_pauses_grow_and_end(node: Anvil) -> None:
         client.close()
 
 
+async def test_where_nobody_answers_each_one_s_reason_is_told(node: Anvil) -> None:
+    """A node that refuses to tell its chain, one whose blocks are too large, one that has no opinion of fees."""
+    with LyingEndpoint(node) as first, LyingEndpoint(node) as second:
+        client = client_of(first.url, second.url)
+        first.lies["eth_chainId"] = refuse("not for you")
+        second.lies["eth_getBlockByNumber"] = tell("x" * 2_000_000)
+        with pytest.raises(ChainUnavailable) as caught:
+            await client.head()
+        for words in (
+            "no endpoint of chain 246 has an answer",
+            f"{first.label} refused eth_chainId: not for you",
+            f"{second.label}: its answer to eth_getBlockByNumber is larger than",
+        ):
+            assert words in str(caught.value)
+        assert [one["state"] for one in client.describe()] == ["away", "away"]
+        second.lies = {"eth_maxPriorityFeePerGas": refuse("busy with something else")}
+        with pytest.raises(ChainUnavailable, match="busy with something else"):
+            await client_of(second.url).fees()
+        client.close()
+
+
 async def test_a_killed_node_is_told_and_a_restarted_one_found(node: Anvil) -> None:
     """With one endpoint it is asked each time that somebody wants to know."""
     client = client_of(node.url)
@@ -240,7 +261,7 @@ async def test_an_endpoint_that_is_behind_tells_no_events(node: Anvil) -> None:
     """Nodes answer with what they have, as if there were nothing more: such an answer is not taken."""
     client = client_of(node.url)
     node.mine(3)
-    assert await client.logs(TO, [], 0, 3) == []
+    assert await client.logs(TO, [None, TOPIC], 0, 3) == []
     with pytest.raises(ChainUnavailable, match="no endpoint that answers has reached block 4"):
         await client.logs(TO, [], 0, 4)
     client.close()
