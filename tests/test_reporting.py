@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from drivers.keys.file import open_file_key
-from gateway.chain.account import Account
-from gateway.chain.client import ChainClient
+from gateway.chain.desk import Site
 from gateway.chain.enrol_origin import update_smart_meter
-from gateway.chain.job import Job
 from gateway.chain.ledger import Ledger
 from gateway.chain.notary import proof_of
+from gateway.chain.opening import open_account
 from gateway.chain.origin_audit import audit_origin
 from gateway.chain.origin_calls import Release
 from gateway.chain.precise import verify
-from gateway.chain.reporting import batches_of, notary_jobs, origin_jobs, origin_name, subject_of
+from gateway.chain.reporting import batches_of, subject_of
 from gateway.chain.sender import Limits
+from gateway.chain.subjects import make_jobs, origin_name
 from gateway.chain.worker import ChainWorker, Pace
 from gateway.config.chain import ChainConfig, NotaryConfig, OriginConfig
 from gateway.log.view import LogView
-from gateway.signing import KeyRequest, Purpose
+from gateway.signing import DeviceKey, KeyRequest, Purpose
 from gateway.state import State
 from gateway.task import Progress
+from gateway.writer import Writer
 from tests.chain_nodes import CHAIN_ID, Anvil
 from tests.contracts import compiled
 from tests.origin_side import OriginSide
@@ -74,21 +76,19 @@ def config_of(side: OriginSide, notary: str) -> ChainConfig:
 def worker_of(side: OriginSide, config: ChainConfig) -> ChainWorker:
     """As the gateway's start makes it; ledger and jobs share one state."""
     board, state = side.board, State(side.board.folder / "ewc.json")
+    writer = cast("Writer", side)
+    log, folder = side.log.log, side.log.station.directory
 
-    def jobs(client: ChainClient, account: str) -> list[Job]:
-        told = side._tell
-        origin = origin_jobs(config, client, account, side.log.totals, state, told)
-        return [*origin, *notary_jobs(config, client, account, side.log.totals, board.folder)]
+    def open_key(uri: str, base: Path, *, purpose: Purpose) -> DeviceKey:
+        return open_file_key(KeyRequest(uri=uri, base=base, purpose=purpose))
 
-    def account() -> Account:
-        return Account(open_file_key(KeyRequest(uri=board.key, base=board.folder, purpose=Purpose.TRANSACTION)))
-
+    site = Site(log=log, directory=folder, writer=writer, state_dir=board.folder, open_key=open_key)
     return ChainWorker(
         config.name,
         lambda: board.client,
-        account,
-        lambda address, chain_id: Ledger(state, address, chain_id),
-        jobs,
+        partial(open_account, config, board.folder, open_key),
+        partial(Ledger, state),
+        partial(make_jobs, config, site, state),
         limits=Limits(confirmations=1),
         pace=Pace(busy_s=0.01, idle_s=0.02, pause_s_max=0.1),
     )
@@ -107,6 +107,9 @@ class Running:
                 assert not self._task.done(), self._task
                 await asyncio.sleep(0.01)
 
+    def trouble(self, name: str) -> str:
+        return str(next(job["trouble"] for job in self.worker.describe()["jobs"] if job["name"] == name))
+
     async def stop(self) -> None:
         await self.until(lambda: not self.worker.describe()["under_way"])
         self._task.cancel()
@@ -123,8 +126,7 @@ async def test_a_registry_and_a_notary_share_an_account(tmp_path: Path, node: An
     side.log.read(1000)
     running = Running(side, config)
     await running.until(lambda: [kept for kept in batches.all() if kept.anchoring.block is not None])
-    trouble = {job["name"]: job["trouble"] for job in running.worker.describe()["jobs"]}
-    assert "an asset admin must call updateSmartMeter" in trouble[origin_name(config.origin[0])]
+    await running.until(lambda: "must call updateSmartMeter" in running.trouble(origin_name(config.origin[0])))
     await side.board.send(update_smart_meter(side.contract, side.asset, mine).call)
     await running.until(lambda: node.nonce(mine) == 2)
     await running.stop()
@@ -137,9 +139,9 @@ async def test_a_registry_and_a_notary_share_an_account(tmp_path: Path, node: An
     assert [len(one.batch.readings) for one in kept] == [1, 1, 1]
     proved = proof_of(batches, kept[1].batch.readings[0].seq)
     assert verify(proved.root, proved.proof, kept[1].batch.keys)
-    subject = await subject_of(config.origin[0], side.board.client)
+    subject, held_wh = await subject_of(config.origin[0], side.board.client, node.head)
     views = [LogView(side.log.station.directory)]
-    audit = await audit_origin(side.board.client, subject, views, (0, node.head), held_wh=3000)
-    assert (audit.first_difference, audit.agreeing, side.told) == (None, 3, [])
+    audit = await audit_origin(side.board.client, subject, views, (0, node.head), held_wh=held_wh)
+    assert (audit.first_difference, audit.agreeing, held_wh) == (None, 3, 3000)
     assert [read.new_wh for read in await side.reads()] == [1000, 2000, 3000]
     side.close()

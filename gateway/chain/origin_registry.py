@@ -80,8 +80,8 @@ class Registry(Protocol):
     #: The hash that claims nothing.
     no_hash: str
 
-    async def look(self) -> Held:
-        """What it holds. Raises ChainUnavailable."""
+    async def look(self, *, block: int | None = None) -> Held:
+        """What it holds in the newest block, or in *block*. Raises ChainUnavailable."""
 
     def call(self, held: Held, saying: Saying) -> Call:
         """The call that tells *saying*. Raises ConfigError."""
@@ -104,19 +104,19 @@ class Place:
     contract: str
     is_lookup: bool = False
 
-    async def registry(self) -> str:
+    async def registry(self, block: int | None = None) -> str:
         """The registry's address, asked for anew: a look-up may name another one tomorrow."""
         if not self.is_lookup:
             return self.contract
-        found = read_address(await self.client.read(Call(to=self.contract, data=registry(self.role))))
+        found = read_address(await self.client.read(Call(to=self.contract, data=registry(self.role)), block=block))
         if found == NO_ADDRESS:
             raise ConfigError(f"look-up {self.contract}: it names no {self.role} registry")
         return found
 
-    async def look(self, question: bytes) -> tuple[str, bytes]:
+    async def look(self, question: bytes, block: int | None) -> tuple[str, bytes]:
         """The registry's address, and what it answers."""
-        contract = await self.registry()
-        return contract, await self.client.read(Call(to=contract, data=question))
+        contract = await self.registry(block)
+        return contract, await self.client.read(Call(to=contract, data=question), block=block)
 
     def trouble(self, error: CallReverted | MalformedError | ConfigError, release: str) -> Held:
         """What *error* means: the address in the config, or the asset, is not what it should be."""
@@ -144,15 +144,15 @@ class _Base:
         #: The address that must be the asset's smart meter; empty where it is not known yet.
         self.place, self.account = place, account
 
-    async def look(self) -> Held:
+    async def look(self, *, block: int | None = None) -> Held:
         """See ``Registry``."""
         try:
-            return await self._look()
+            return await self._look(block)
         except (CallReverted, MalformedError, ConfigError) as error:
             return self.place.trouble(error, self.release)
 
-    async def _look(self) -> Held:
-        raise AssertionError
+    async def _look(self, block: int | None) -> Held:
+        raise AssertionError(block)
 
     def objection(self, held: Held, wall_ms: int, last_wall_ms: int) -> str:  # noqa: ARG002  (C has one)
         """See ``Registry``."""
@@ -170,9 +170,9 @@ class RegistryA(_Base):
         self._bond = hashes == BOND
         self.no_hash = as_bytes32(NOTHING_BEFORE).hex() if self._bond else bytes(32).hex()
 
-    async def _look(self) -> Held:
+    async def _look(self, block: int | None) -> Held:
         place = self.place
-        contract, answer = await place.look(asset_a(place.asset))
+        contract, answer = await place.look(asset_a(place.asset), block)
         asset = read_asset_a(place.role, answer)
         assert asset.file_hash is not None
         held = Held(
@@ -183,7 +183,7 @@ class RegistryA(_Base):
         )
         if place.role is Role.CONSUMING:
             return held
-        answer = await place.client.read(Call(to=contract, data=co2_a(place.asset)))
+        answer = await place.client.read(Call(to=contract, data=co2_a(place.asset)), block=block)
         return replace(held, co2=read_co2_a(answer))
 
     def call(self, held: Held, saying: Saying) -> Call:
@@ -220,8 +220,8 @@ class RegistryB(_Base):
 
     release = Release.B.value
 
-    async def _look(self) -> Held:
-        contract, answer = await self.place.look(asset_b(self.place.asset))
+    async def _look(self, block: int | None) -> Held:
+        contract, answer = await self.place.look(asset_b(self.place.asset), block)
         asset = read_asset_b(answer)
         return Held(contract=contract, total_wh=asset.total_wh, hash=asset.file_text or "")
 
@@ -239,13 +239,13 @@ class RegistryC(_Base):
 
     release = Release.C.value
 
-    async def _look(self) -> Held:
+    async def _look(self, block: int | None) -> Held:
         place = self.place
-        contract, answer = await place.look(asset_c(place.asset))
+        contract, answer = await place.look(asset_c(place.asset), block)
         asset = read_asset_c(answer)
-        block = await place.client.head()
+        head = await place.client.head()
         trouble = place.enrolment(asset, self.account)
-        return Held(contract=contract, total_wh=asset.total_wh, hash="", time_s=block.time_s, trouble=trouble)
+        return Held(contract=contract, total_wh=asset.total_wh, hash="", time_s=head.time_s, trouble=trouble)
 
     def call(self, held: Held, saying: Saying) -> Call:
         """See ``Registry``."""
