@@ -32,6 +32,7 @@ from tests.mosquitto import eventually
 
 T0 = 1_760_000_000
 CONFIRMATIONS = 3
+SEGMENT = 1 << 18
 OBJECT, OTHER = bytes(31) + b"\x2a", bytes(31) + b"\x2b"
 WALLBOX = MeterDescription(
     name="wallbox",
@@ -43,7 +44,7 @@ WALLBOX = MeterDescription(
 POINT = MeterPoint(meter="wallbox", point="import_total")
 RENT = "emitRented(bytes32,bytes32,address,uint64,uint64,bool,uint128,address,uint128)"
 RETURN = "emitReturned(bytes32,bytes32,address,uint64,uint64,uint128)"
-_NEVER = Policy(commit_ms=10**9, commit_entries=10**9, checkpoint_ms=10**9, checkpoint_entries=10**9)
+NEVER = Policy(commit_ms=10**9, commit_entries=10**9, checkpoint_ms=10**9, checkpoint_entries=10**9)
 
 
 def value_at(second: int) -> str:
@@ -124,7 +125,7 @@ class Site:
 
     def __init__(self, folder: Path, yard: Yard) -> None:
         self.folder, self.yard = folder, yard
-        self.station = Station(folder, segment_bytes=1 << 18)
+        self.station = Station(folder, segment_bytes=SEGMENT)
         self.station.clock.start_ms = T0 * 1000
         self.begin: int | None = 1
         self.state: dict[str, Any] = {}
@@ -152,7 +153,7 @@ class Site:
         durable = self.folder / "durable"
         log = self.station.start()
         keep(self.station.directory, durable)
-        writer = Writer(log, self.station.signer, _NEVER, self.station.clock, lambda: None)
+        writer = Writer(log, self.station.signer, NEVER, self.station.clock, lambda: None)
         died = True
         try:
             await self._work(writer, MortalJournal(writer, self.station.directory, kills, durable), kills)

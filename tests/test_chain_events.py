@@ -188,6 +188,7 @@ def test_an_event_whose_task_fails_comes_again_and_nothing_passes_it(
     heard.handle = handle  # type: ignore[method-assign]
     asyncio.run(catch_up(listener))
     assert heard.heard == counter.truth(deep(node))
+    assert heard.repeats == 0
 
 
 def test_a_chain_that_does_not_answer_is_a_state(board: Board, chain: tuple[Anvil, Counter]) -> None:
