@@ -104,7 +104,10 @@ class JobRun:
             record = self.sender.under_way
             if record is None:
                 return
-            self.board.mined(record.attempts[-1].signed.hash)
+            newest = record.attempts[-1].signed.hash
+            # After the chain went back it is not, and is sent again.
+            if await self.board.client.transaction_known(newest):
+                self.board.mined(newest)
             await self.sender.step()
         raise AssertionError(f"still under way: {self.sender.under_way}")
 

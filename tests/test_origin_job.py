@@ -44,6 +44,25 @@ class TestOriginJob(JobContract):
     """All of it."""
 
 
+async def test_a_chain_that_went_back_is_told_again(side: _Counting) -> None:
+    """What it forgot is sent again by the ledger, in its order; then the job goes on, and the audit agrees."""
+    run, node = side.start(), side.board.node
+    side.happen()
+    await run.say()
+    snapshot = node.rpc("evm_snapshot")
+    for _ in range(2):
+        side.happen()
+        await run.say()
+    assert node.rpc("evm_revert", snapshot)
+    assert len(await side.said()) == 1
+    side.happen()
+    for _ in range(4):
+        await run.say()
+    assert [read.new_wh for read in await side.reads()] == [1, 2, 3, 4]
+    audit = await side.audit()
+    assert (audit.first_difference, audit.agreeing) == (None, 4)
+
+
 def test_what_is_remembered_is_read_again(tmp_path: Path) -> None:
     """Field by field; what is no such thing is nothing."""
     state = State(tmp_path / "state.json")
