@@ -36,7 +36,7 @@ class EndpointsDisagree(ChainUnavailable):
 
 
 class TransactionRefused(UnavailableError):  # noqa: N818
-    """A node did not take a transaction; ``kind`` is one of ``gateway.chain.answers.REFUSALS``."""
+    """A node did not take a transaction; ``kind`` is one of ``gateway.chain.refusals.REFUSALS``."""
 
     def __init__(self, message: str, *, kind: str) -> None:
         super().__init__(message)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from gateway.chain.session_task import SessionTask
     from gateway.chain.uploads import Uploads
 
+#: How often a contract is listened to: as often as blocks come.
+_LISTEN_S = 5
+
 
 def anchor_settings(config: AnchorConfig) -> AnchorSettings:
     """The anchors of a chain."""
@@ -62,6 +65,7 @@ def make_sessions(
         journal=LogJournal(site.writer, site.directory),
         store=state,
         confirmations=config.confirmations,
+        poll_s=_LISTEN_S,
     )
     return SessionTask(parts, open_client)
 

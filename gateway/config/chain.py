@@ -30,7 +30,7 @@ class NotaryConfig:
     #: ``meter`` and ``point``: whose readings; the point is an energy.
     meter: str
     point: str
-    #: ``every``: seconds from one batch to the next, 10 to 31536000, default 3600.
+    #: ``every``: seconds from one batch to the next, 1 to 31536000, default 3600.
     every_ms: int
 
 

@@ -118,7 +118,7 @@ def _notary(node: Node, path: str, world: World, meters: set[str]) -> NotaryConf
         contract=section.need("contract", chain_kinds.ADDRESS),
         meter=meter,
         point=point,
-        every_ms=section.either("every", chain_kinds.NOTARY_EVERY, _EVERY_MS),
+        every_ms=section.either("every", chain_kinds.EVERY, _EVERY_MS),
     )
 
 
