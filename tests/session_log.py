@@ -7,7 +7,7 @@ from typing import Any
 from gateway.chain import abi
 from gateway.chain.event_cursor import END, Event
 from gateway.chain.renting import RENTED, RETURNED
-from gateway.chain.session_book import LISTENING, VOID, Book
+from gateway.chain.session_book import LISTENING, OPENED, VOID, Book
 from gateway.chain.session_rules import Step, step_due, step_for
 from gateway.chain.values import LogRecord
 from gateway.log.entry import INFORMATION
@@ -50,6 +50,7 @@ class SessionLog:
         index = None if step.place[1] == END else step.place[1]
         looked = {name: {"value": str(at)} for name, at in step.registers.items()}
         facts = {"block": step.place[0], "index": index, **step.facts, **looked}
+        facts |= {"log": "here"} if step.code == OPENED else {}
         self.entries.append((step.code, step.severity, facts))
         assert step.code == VOID or self.book.place is None or step.place >= self.book.place
         self.book = self.book.apply(step.code, len(self.entries) - 1, facts)

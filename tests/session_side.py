@@ -208,5 +208,5 @@ class Site:
 
     def story(self) -> list[dict[str, Any]]:
         """What the entries say, whatever their places in the log, and in which block it was noticed."""
-        here = {"opened": None, "block": None, "index": None}
+        here = {"opened": None, "block": None, "index": None, "hash": None}
         return [{**facts, **here, "code": code} for _, code, _, facts in self.entries()]

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from gateway.errors import ConfigError
 from gateway.state import State
 from gateway.task import Progress
 from gateway.writer import Writer
+from tests import log_dir
 from tests.chain_nodes import Anvil
 from tests.parts import ROOT, free_port
 from tests.session_side import CONFIRMATIONS, NEVER, POINT, T0, Site, Yard
@@ -65,6 +67,36 @@ def test_kill_9_at_any_write_leaves_each_session_once(yard: Yard, tmp_path: Path
         asyncio.run(one.run())
     assert site.story() == calm.story()
     assert site.codes().count("opened") == site.codes().count("closed") == 5
+
+
+def test_in_a_new_epoch_of_the_log_the_sessions_go_on(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that ends a session names the log that it began in; a reorganisation takes back what is remembered."""
+    site = Site(tmp_path, yard)
+    site.read_wallbox(0, 3600)
+    yard.at(600).rent(yard.anna, 600, 9000)
+    yard.confirm()
+    asyncio.run(site.run())
+    _, (seq, _, _, opened) = site.entries()
+    assert opened["log"] == log_dir.ORIGIN
+    site.station.directory.rename(tmp_path / "closed")
+    monkeypatch.setattr(log_dir, "DECLARED", replace(log_dir.DECLARED, origin=f"{log_dir.ORIGIN}-2"))
+    site.read_wallbox(0, 3600)
+    yard.at(1200).give_back(yard.anna, 600)
+    yard.confirm()
+    for _ in range(2):
+        asyncio.run(site.run())
+        ((_, code, _, closed),) = site.entries()
+        assert (code, closed["opened"], closed["opened_log"]) == ("session-closed", seq, log_dir.ORIGIN)
+        assert closed["start"] == opened["start"]
+    yard.node.reorg(10)
+    yard.node.mine(CONFIRMATIONS)
+    asyncio.run(site.run())
+    assert site.codes() == ["closed", "void"]
+    assert site.entries()[1][3]["entries"] == [site.entries()[0][0]]
+    assert site.entries()[1][3]["earlier"] is True
+    assert site.state["open"] is None
 
 
 async def until(task: SessionTask, running: asyncio.Task[None], name: str) -> object:

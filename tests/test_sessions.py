@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.chain import abi
+from gateway.chain.session_book import text_of
 from gateway.errors import UnavailableError
 from gateway.log.entry import ALARM, INFORMATION, WARNING, decode
 from gateway.log.view import LogView
@@ -65,6 +66,11 @@ def test_a_rent_and_its_return_are_one_session_with_the_registers_of_their_time(
     assert end["start"] == start["start"]
     assert end["end"] == register(site, 1505)
     assert site.state["open"] is None
+    for _, _, _, facts in site.entries():
+        block = yard.node.rpc("eth_getBlockByNumber", hex(facts["block"]), False)
+        assert facts["hash"] == block["hash"]
+        assert len(text_of(facts)) <= 1000
+    assert len(text_of(end)) > 500
 
 
 def test_weeks_later_the_registers_are_still_those_of_the_time(site: Site, yard: Yard) -> None:

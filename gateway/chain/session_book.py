@@ -2,8 +2,8 @@
 
 Each entry is an event of the log whose text is a JSON object with sorted keys and no spaces. In all of them are
 *chain*, *contract* and *object*, and *block* and *index*: all events of the object up to that one are accounted for,
-counted from 0 in each block; *index* is null for all of the block. *rent* names the LogRented by
-``0xTRANSACTION:LOGINDEX``, and with it the session.
+counted from 0 in each block; *index* is null for all of the block. *hash* is the block's (but for ``session-void``).
+*rent* names the LogRented by ``0xTRANSACTION:LOGINDEX``, and with it the session.
 
 =====================  ============================================================================================
 code                   further fields
@@ -11,11 +11,12 @@ code                   further fields
 ``session-listening``  the first entry: what happened before this block is in no entry. *point*
 ``session-booked``     rented for later. *rent*, *controller*, *from*, *until* (unix seconds), *no_return*, *amount*
                        (decimal text), *token*
-``session-opened``     the same, *at*: the chain's time when it began, and *start*: the register then
-``session-closed``     *rent*, *controller*, *from*, *until*, *opened* (seq of its entry, null where it never began),
-                       *start*, *at*, *end*: the register then, and *why*: ``returned``, ``expired`` (the chain's time
-                       passed *until*) or ``rented-again`` (another rent began, and nobody had returned it); *return*
-                       and *paid_back* where it was returned
+``session-opened``     the same, *at*: the chain's time when it began, *start*: the register then, and *log*: the origin
+                       of the log that this is in
+``session-closed``     *rent*, *controller*, *from*, *until*, *opened* (seq of its entry), *opened_log* and *start*
+                       (null where it never began), *at*, *end*: the register then, and *why*: ``returned``,
+                       ``expired`` (the chain's time passed *until*) or ``rented-again`` (another rent began, and
+                       nobody had returned it); *return* and *paid_back* where it was returned
 ``session-unmatched``  a return that closes nothing. *return*, *controller*, *from*, *until*, *paid_back*, *at*, *end*,
                        *rent* (null, or the session that was closed before)
 ``session-ignored``    an event that opens and closes nothing. *event*, *reason*
@@ -61,8 +62,9 @@ class Session:
     #: Of the entry that said it first.
     rented: Place
     opened: Place | None = None
-    #: Of the opening: seq of the entry, and unix seconds.
+    #: Of the opening: seq of the entry, in which log, and unix seconds.
     opened_seq: int | None = None
+    opened_log: str | None = None
     begun_s: int | None = None
     start: Facts | None = None
     closed: Place | None = None
@@ -142,11 +144,14 @@ class Book:
             terms={name: facts[name] for name in TERMS},
             rented=known.rented if known else place,
         )
-        return (
-            session
-            if code == BOOKED
-            else replace(session, opened=place, opened_seq=seq, begun_s=facts["at"], start=facts["start"])
-        )
+        if code == BOOKED:
+            return session
+        begun = {"opened_log": facts["log"], "begun_s": facts["at"], "start": facts["start"]}
+        return replace(session, opened=place, opened_seq=seq, **begun)
+
+    def in_new_log(self) -> Book:
+        """The same where another log goes on: seqs of entries are now those of that one."""
+        return replace(self, entries=(), forgotten=max([self.forgotten, *(block for _, block in self.entries)]))
 
     def _back_to(self, place: Place) -> Book:
         """As it was when the chain ended at *place*."""
@@ -173,7 +178,7 @@ def _trimmed(book: Book) -> Book:
 
 def _as_of(session: Session, place: Place) -> Session:
     if session.opened is not None and session.opened > place:
-        session = replace(session, opened=None, opened_seq=None, begun_s=None, start=None)
+        session = replace(session, opened=None, opened_seq=None, opened_log=None, begun_s=None, start=None)
     if session.closed is not None and session.closed > place:
         session = replace(session, closed=None)
     return session

@@ -111,6 +111,7 @@ def _close(session: Session, why: str, at_s: int, place: Place, extra: Facts | N
         "from": session.from_s,
         "until": session.until_s,
         "opened": session.opened_seq,
+        "opened_log": session.opened_log,
         "start": session.start,
         "at": at_s,
         "why": why,

@@ -28,6 +28,8 @@ class SessionParts:
     journal: Journal
     store: CursorStore
     confirmations: int
+    #: The block to begin with where the log has nothing of them; None: with what comes from now on.
+    start: int | None = None
     poll_s: float = POLL_S
 
 
@@ -71,7 +73,7 @@ class SessionTask:
             parts.store,
             partial(tell, parts.journal),
             confirmations=parts.confirmations,
-            start=opened.start,
+            start=parts.start if opened.start is None else opened.start,
             anew=opened.anew,
             poll_s=parts.poll_s,
         )

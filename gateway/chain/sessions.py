@@ -23,6 +23,7 @@ Nothing is switched: the log says what happened, and no output is touched.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ from gateway.chain.event_cursor import END, Event, Place
 from gateway.chain.events import CursorStore, EventClient, EventFilter
 from gateway.chain.registers import Register, RegisterValue
 from gateway.chain.renting import rents_of
-from gateway.chain.session_book import CODES, LISTENING, VOID, Book, book_of, book_value, facts_of, text_of
+from gateway.chain.session_book import CODES, LISTENING, OPENED, VOID, Book, book_of, book_value, facts_of, text_of
 from gateway.chain.session_journal import Journal, Tail
 from gateway.chain.session_rules import Step, step_due, step_for
 from gateway.chain.values import Block
@@ -88,6 +89,7 @@ class Sessions:
         }
         self._key = f"{client.chain_id} {rentable.contract.lower()} 0x{rentable.object_id.hex()}"
         self._book = Book()
+        self._origin = ""
         #: Something was appended that is not known to be durable, or not in the state file.
         self._pending = False
         self._kept_s = 0.0
@@ -95,6 +97,7 @@ class Sessions:
     async def open(self) -> Opened:
         """Reads how far it got; to be called first. Raises LogUnavailable, TamperError."""
         now = await self._journal.settle()
+        self._origin = now.origin
         self._book, anew = await asyncio.to_thread(self._read, now)
         place = self._book.place
         if not anew:
@@ -108,11 +111,15 @@ class Sessions:
         if tail is not None and tail.origin == now.origin:
             anew = not self._journal.stands(tail)
             start, book = (0, Book()) if anew else (tail.size, book)
-        # In a new epoch the book goes on, and the log is new.
+        elif tail is not None:
+            # A new epoch of the log.
+            book = book.in_new_log()
         for seq, code, text in self._journal.events(start, now.size, str(self._same["object"]).encode()):
             facts = facts_of(text) if code in CODES else None
             if facts is not None and facts.items() >= self._same.items():
-                book = book.apply(code, seq, facts)
+                # What is not in our form was not written by us, or by another version: it tells nothing here.
+                with contextlib.suppress(LookupError, TypeError):
+                    book = book.apply(code, seq, facts)
         return book, anew
 
     async def handle(self, event: Event) -> None:
@@ -125,7 +132,7 @@ class Sessions:
         if block is None or block.hash != event.record.block_hash:
             raise ChainUnavailable(f"{self.rentable.name}: block {number} is another one now; it is read again")
         while not self._passed(event.place):
-            await self._write(step_for(self._book, event, block.time_s))
+            await self._write(step_for(self._book, event, block.time_s), block)
 
     def _passed(self, place: Place) -> bool:
         return self._book.place is not None and place <= self._book.place
@@ -136,11 +143,11 @@ class Sessions:
         place = (block.number, END)
         if self._book.place is None:
             facts = {"point": self._register.point}
-            await self._write(Step(code=LISTENING, severity=INFORMATION, place=place, facts=facts))
+            await self._write(Step(code=LISTENING, severity=INFORMATION, place=place, facts=facts), block)
         if self._passed(place):
             return
         while (step := step_due(self._book, block.time_s, place)) is not None:
-            await self._write(step)
+            await self._write(step, block)
         if asyncio.get_running_loop().time() - self._kept_s > KEEP_S:
             await self._keep(await self._journal.settle())
 
@@ -152,9 +159,13 @@ class Sessions:
             facts = {"entries": entries, "earlier": earlier}
             await self._write(Step(code=VOID, severity=ALARM, place=(after, END), facts=facts))
 
-    async def _write(self, step: Step) -> None:
-        block, index = step.place
-        facts = {**self._same, "block": block, "index": None if index == END else index, **step.facts}
+    async def _write(self, step: Step, block: Block | None = None) -> None:
+        number, index = step.place
+        facts = {**self._same, "block": number, "index": None if index == END else index, **step.facts}
+        if block is not None:
+            facts["hash"] = f"0x{block.hash.hex()}"
+        if step.code == OPENED:
+            facts["log"] = self._origin
         for name, at_s in step.registers.items():
             found = await asyncio.to_thread(self._register.at, at_s * 1000)
             facts[name] = _register(found)
