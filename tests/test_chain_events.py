@@ -14,7 +14,7 @@ from gateway.errors import ChainUnavailable, UnavailableError
 from gateway.log.entry import ALARM
 from gateway.state import State
 from gateway.task import Progress
-from tests.chain_nodes import Anvil
+from tests.chain_nodes import Anvil, Ganache
 from tests.event_side import (
     CONFIRMATIONS,
     Board,
@@ -78,6 +78,22 @@ def test_each_kill_before_or_behind_a_write_repeats_at_most_what_the_cursor_did_
             listener = one.start()
             asyncio.run(catch_up(listener))
             assert one.ear.heard == truth
+
+
+def test_a_node_of_another_maker_tells_the_same(tmp_path: Path) -> None:
+    """Ganache."""
+    with Ganache() as node:
+        counter = Counter(node)
+        for number in (2, 1, 3):
+            counter.count(number, gas=1_000_000)
+        node.mine(CONFIRMATIONS)
+        board = Board(tmp_path, node, counter.wanted)
+        asyncio.run(catch_up(board.start()))
+        assert board.ear.numbers == [2, 1, 1, 3, 2, 1]
+        assert board.ear.heard == counter.truth(deep(node))
+        node.mine(2)
+        asyncio.run(catch_up(board.start()))
+        assert len(board.ear.heard) == 6
 
 
 def test_a_block_is_read_only_when_it_is_deep_enough(board: Board, chain: tuple[Anvil, Counter]) -> None:
