@@ -134,6 +134,7 @@ class ChainWorker:
                 self._pause(name, held.state, str(held))
                 continue
             if intent is None:
+                self._paused.pop(name, None)
                 continue
             # The others come first next time.
             self._jobs[name] = self._jobs.pop(name)
