@@ -23,6 +23,7 @@ CHAIN = f'{{name: ewc, chain_id: 246, rpc: ["https://rpc.example"], account: fil
 TEXT = f"""{HEAD}  - name: ewc
     chain_id: 246
     rpc: ["https://rpc.example/key", "http://127.0.0.1:8545", "file:url"]
+    agree: 2
     ca: ca.pem
     account: file:account.pem
     confirmations: 3
@@ -69,6 +70,7 @@ def _expected(base: Path) -> ChainConfig:
         name="ewc",
         chain_id=246,
         rpc=("https://rpc.example/key", "http://127.0.0.1:8545", f"file:{base / 'url'}"),
+        agree=2,
         ca=base / "ca.pem",
         account=f"file:{base / 'account.pem'}",
         confirmations=3,
@@ -96,7 +98,7 @@ def test_all_keys(tmp_path: Path) -> None:
 def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     """An anchor each hour, twelve blocks deep, at most 100 gwei."""
     (chain,) = load_text(tmp_path, f"{HEAD}  - {CHAIN}\n").chains
-    assert (chain.confirmations, chain.fee_cap, chain.balance_min) == (12, 100 * 10**9, 0)
+    assert (chain.agree, chain.confirmations, chain.fee_cap, chain.balance_min) == (1, 12, 100 * 10**9, 0)
     assert chain.anchor == AnchorConfig(contract=LOWER, form="growing", every_ms=3_600_000, founder=None)
     assert (chain.notary, chain.origin, chain.sessions, chain.ipfs, chain.ca) == ((), (), (), None, None)
 
@@ -107,6 +109,8 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         (ADDRESS, ADDRESS.replace("E5", "e5"), "a digit is wrong; copy it again"),
         ("246", "0", "chains[0].chain_id: found 0; wanted a whole number from 1 to"),
         ('["https://rpc.example"]', "[]", "chains[0].rpc: has 0 end points; wanted 1 to 8"),
+        ("account: ", "agree: 0, account: ", "chains[0].agree: found 0; wanted a whole number from 1 to 8"),
+        ("account: ", "agree: 2, account: ", "chains[0].agree: of 1 end points 2 cannot agree; add some to rpc"),
         ("https://rpc.example", "https://me:secret@rpc.example", "a user or password has no place in this URL"),
         ("anchor: ", "anchors: ", "chains[0].anchors: unknown key; did you mean anchor?"),
         (f', anchor: {{contract: "{ADDRESS}"}}', "", "chains[0]: says nothing there: give one of anchor, notary"),

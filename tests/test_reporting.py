@@ -60,6 +60,7 @@ def config_of(side: OriginSide, notary: str) -> ChainConfig:
         name="ewc",
         chain_id=CHAIN_ID,
         rpc=(side.board.node.url,),
+        agree=1,
         ca=None,
         account=side.board.key,
         confirmations=1,

@@ -90,7 +90,8 @@ class Chain:
 
 def open_client(config: ChainConfig, state_dir: Path) -> ChainClient:
     """The client of a chain's end points. Raises ConfigError, SignerError for a URL that cannot be fetched."""
-    return ChainClient(config.chain_id, [RpcSettings(url=_url(rpc, state_dir), ca=config.ca) for rpc in config.rpc])
+    endpoints = [RpcSettings(url=_url(rpc, state_dir), ca=config.ca) for rpc in config.rpc]
+    return ChainClient(config.chain_id, endpoints, agree_min=config.agree)
 
 
 def open_account(config: ChainConfig, state_dir: Path, open_key: OpenKey) -> Account:

@@ -99,6 +99,7 @@ def _spelt_out(args: argparse.Namespace) -> ChainConfig:
         name=f"chain-{args.chain_id}",
         chain_id=args.chain_id,
         rpc=tuple(args.rpc),
+        agree=1,
         ca=None,
         account=getattr(args, "account", None) or "",
         confirmations=12,

@@ -94,6 +94,9 @@ class ChainConfig:
     #: ``rpc``: JSON-RPC end points, 1 to 8: URLs, or sources of one (``credential:NAME``, ``file:PATH``) where the URL
     #: holds a secret. With two or more, a lie of one of them is found.
     rpc: tuple[str, ...]
+    #: ``agree``: how many of them must have answered the same, 1 to their number. Default 1: where all others are away,
+    #: one is believed alone.
+    agree: int
     #: ``ca``: PEM file of the authorities to trust; None (left out) trusts the system's.
     ca: Path | None
     #: ``account``: the URI of the secp256k1 key that signs the transactions.

@@ -19,7 +19,7 @@ from gateway.config.world import World
 T = TypeVar("T")
 
 CHAIN_EXAMPLE = '{name: ewc, chain_id: 246, rpc: ["https://rpc.energyweb.org"], account: file:account.pem, anchor: {…}}'
-_KEYS = ("name", "chain_id", "rpc", "ca", "account", "confirmations", "max_fee_gwei", "min_balance")
+_KEYS = ("name", "chain_id", "rpc", "agree", "ca", "account", "confirmations", "max_fee_gwei", "min_balance")
 SUBJECTS = ("anchor", "notary", "origin", "sessions")
 CHAIN_KEYS = (*_KEYS, *SUBJECTS, "ipfs")
 ANCHOR_KEYS = ("contract", "form", "every", "founder")
@@ -35,7 +35,6 @@ _EXAMPLES = {
     "sessions": f'{{contract: {_CONTRACT}, object: "0x…", meter: wallbox, point: import_total}}',
     "ipfs": '{url: "http://127.0.0.1:5001"}',
 }
-_RPC_MAX = 8
 _EVERY_MS = 3_600_000
 #: Reads the URI of a key, with its checks.
 ReadKey = Callable[[Section, str, World], str]
@@ -53,6 +52,7 @@ def read_chain(node: Node, path: str, world: World, meters: tuple[MeterConfig, .
         name=name,
         chain_id=section.need("chain_id", chain_kinds.CHAIN_ID),
         rpc=_endpoints(section, world),
+        agree=section.either("agree", chain_kinds.AGREE, 1),
         ca=read_file(section, "ca", "ca.pem", Use.READ, world),
         account=read_key(section, "account", world),
         confirmations=section.either("confirmations", chain_kinds.CONFIRMATIONS, 12),
@@ -64,6 +64,9 @@ def read_chain(node: Node, path: str, world: World, meters: tuple[MeterConfig, .
         sessions=_list(section, "sessions", lambda node, path: _session(node, path, world, names)),
         ipfs=_ipfs(section, world) if section.has("ipfs") else None,
     )
+    if section.good("agree", "rpc") and chain.agree > len(chain.rpc):
+        many = f"of {len(chain.rpc)} end points {chain.agree} cannot agree; add some to rpc, or ask for fewer"
+        section.refuse("agree", many)
     if section.good("account", "chain_id"):
         message = "another chain here has this account; two that count its nonces would get in each other's way"
         world.unique(section, "account", ("chain account", chain.account, chain.chain_id), message)
@@ -80,8 +83,8 @@ def _endpoints(section: Section, world: World) -> tuple[str, ...]:
     found = [(one(node, path, chain_kinds.ENDPOINT, world.problems), node, path) for node, path in items]
     if not section.has("rpc"):
         section.refuse("rpc", f"missing; wanted a list of end points, such as {example}")
-    elif section.good("rpc") and not 1 <= len(items) <= _RPC_MAX:
-        section.refuse("rpc", f"has {len(items)} end points; wanted 1 to {_RPC_MAX}, such as {example}")
+    elif section.good("rpc") and not 1 <= len(items) <= chain_kinds.RPC_MAX:
+        section.refuse("rpc", f"has {len(items)} end points; wanted 1 to {chain_kinds.RPC_MAX}, such as {example}")
     for text, node, path in found:
         parts = urlsplit(text or "")
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
