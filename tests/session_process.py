@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Loud(Kills):
     """Says a line before and behind each commit point."""
 
-    def run(self, act: Callable[[], T]) -> T:
+    def run(self, act: Callable[[], T], *, sure: bool = False) -> T:
         print(".", flush=True)
         result = act()
         print(".", flush=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.chain import abi
 from gateway.chain.client import ChainClient
@@ -18,6 +18,7 @@ from gateway.chain.session_book import CODES, facts_of
 from gateway.chain.session_journal import LogJournal, Tail, tell
 from gateway.chain.sessions import Rentable, Sessions
 from gateway.chain.totals import MeterPoint
+from gateway.errors import UnavailableError
 from gateway.log.entry import Kind, decode, definition_body, reading_body
 from gateway.log.log import Log
 from gateway.log.view import LogView
@@ -30,6 +31,7 @@ from tests.event_side import Kills, MortalState, catch_up
 from tests.log_dir import Station
 from tests.mosquitto import eventually
 
+T = TypeVar("T")
 T0 = 1_760_000_000
 CONFIRMATIONS = 3
 SEGMENT = 1 << 18
@@ -104,7 +106,8 @@ class MortalJournal(LogJournal):
         self._kills, self._durable = kills, durable
 
     def append(self, code: str, severity: int, subject: str, text: str) -> int:
-        return self._kills.run(lambda: super(MortalJournal, self).append(code, severity, subject, text))
+        # Log.append: when it raises, nothing was appended.
+        return self._kills.run(lambda: super(MortalJournal, self).append(code, severity, subject, text), sure=True)
 
     async def settle(self) -> Tail:
         return await self._kills.run_async(self._settle)
@@ -113,6 +116,13 @@ class MortalJournal(LogJournal):
         tail = await super().settle()
         keep(self._directory, self._durable)
         return tail
+
+
+async def patiently(act: Callable[[], Awaitable[T]]) -> T:
+    """As a task does it: what is not available now is tried again."""
+    while True:
+        with contextlib.suppress(UnavailableError):
+            return await act()
 
 
 def keep(log: Path, place: Path) -> None:
@@ -173,7 +183,7 @@ class Site:
         store = MortalState(self.folder / "state.json", kills)
         register = LogRegister(self.station.directory, POINT)
         sessions = Sessions(rentable, client, register, journal, store)
-        opened = await sessions.open()
+        opened = await patiently(sessions.open)
         listener = Listener(
             rentable.name,
             client,
@@ -186,7 +196,7 @@ class Site:
             anew=opened.anew,
         )
         try:
-            await catch_up(listener)
+            await patiently(lambda: catch_up(listener))
         finally:
             self.state = sessions.describe()
             client.close()

@@ -6,10 +6,12 @@ import asyncio
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.chain.events import TABLE
+from gateway.chain.values import Block, LogRecord
 from gateway.errors import ChainUnavailable, UnavailableError
 from gateway.log.entry import ALARM
 from gateway.state import State
@@ -19,6 +21,7 @@ from tests.event_side import (
     CONFIRMATIONS,
     Board,
     Counter,
+    Ear,
     Killed,
     Kills,
     catch_up,
@@ -139,6 +142,51 @@ def test_what_came_from_blocks_that_are_gone_is_taken_back_and_told(board: Board
         code, severity, subject, text = one.told[-1]
         assert (code, severity, subject) == ("chain-reorg", ALARM, "counter")
         assert all(key in text for key in gone)
+
+
+def test_a_chain_that_changes_while_it_is_read_is_read_again(board: Board, chain: tuple[Anvil, Counter]) -> None:
+    """Nothing of a range that is of two chains is handled."""
+    node, counter = chain
+    node.mine(2)
+    asyncio.run(catch_up(board.start()))
+    counter.count(2)
+    node.mine(CONFIRMATIONS)
+    listener = board.start()
+    logs = listener._client.logs
+
+    async def shifting(*asked: Any) -> list[LogRecord]:
+        records: list[LogRecord] = await logs(*asked)
+        assert records
+        node.reorg(CONFIRMATIONS + 1)
+        return records
+
+    listener._client.logs = shifting  # type: ignore[method-assign]
+    with pytest.raises(ChainUnavailable, match="changed while it was read"):
+        asyncio.run(listener.step())
+    assert board.ear.heard == []
+    asyncio.run(catch_up(board.start()))
+    assert board.ear.heard == counter.truth(deep(node)) == []
+    assert not board.told
+
+
+def test_a_cursor_that_is_not_believed_counts_no_more_behind_a_crash(
+    board: Board, chain: tuple[Anvil, Counter]
+) -> None:
+    """Whatever the task had done by then."""
+    node, counter = chain
+    counter.count(3)
+    node.mine(CONFIRMATIONS)
+    asyncio.run(catch_up(board.start()))
+
+    class Dying(Ear):
+        async def reached(self, block: Block) -> None:
+            raise Killed
+
+    with pytest.raises(Killed):
+        asyncio.run(board.start(task=Dying(board.folder / "dying"), anew=True).step())
+    asyncio.run(catch_up(board.start()))
+    assert board.ear.repeats == 3
+    assert board.ear.heard == counter.truth(deep(node))
 
 
 def test_another_chain_under_the_same_name_is_told_and_read_from_its_beginning(
