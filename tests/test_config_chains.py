@@ -34,7 +34,7 @@ TEXT = f"""{HEAD}  - name: ewc
     origin: [{{release: a, role: producing, contract: "{LOWER}", asset: 7, meter: main, point: export_total, hash: bond,
               co2: main co2, every: 60, offset_wh: 1500}},
              {{release: b, role: consuming, lookup: "{LOWER}", asset: 8, meter: main, point: import_total}}]
-    sessions: [{{contract: "{LOWER}", object: "0x{"2a" * 32}", meter: main, point: import_total}}]
+    sessions: [{{contract: "{LOWER}", object: "0x{"2a" * 32}", meter: main, point: import_total, from_block: 31}}]
     ipfs: {{url: "http://127.0.0.1:5001", token_file: token}}
 """
 PRODUCING = OriginConfig(
@@ -79,7 +79,16 @@ def _expected(base: Path) -> ChainConfig:
         anchor=AnchorConfig(contract=LOWER, form="growing", every_ms=600_000, founder=LOWER),
         notary=(NotaryConfig(contract=LOWER, meter="main", point="export_total", every_ms=10_000),),
         origin=(PRODUCING, CONSUMING),
-        sessions=(SessionConfig(contract=LOWER, object_id=b"\x2a" * 32, meter="main", point="import_total"),),
+        sessions=(
+            SessionConfig(
+                contract=LOWER,
+                object_id=b"\x2a" * 32,
+                meter="main",
+                point="import_total",
+                from_block=31,
+                age_s=900,
+            ),
+        ),
         ipfs=IpfsConfig(url="http://127.0.0.1:5001", token=f"file:{base / 'token'}", ca=None),
     )
 

@@ -61,10 +61,11 @@ def make_sessions(
     rentable = Rentable(contract=one.contract, object_id=one.object_id)
     parts = SessionParts(
         rentable=rentable,
-        register=LogRegister(site.directory, MeterPoint(meter=one.meter, point=one.point)),
+        register=LogRegister(site.directory, MeterPoint(meter=one.meter, point=one.point), one.age_s),
         journal=LogJournal(site.writer, site.directory),
         store=state,
         confirmations=config.confirmations,
+        start=one.from_block,
         poll_s=_LISTEN_S,
     )
     return SessionTask(parts, open_client)

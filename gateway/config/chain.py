@@ -69,6 +69,10 @@ class SessionConfig:
     object_id: bytes
     meter: str
     point: str
+    #: ``from_block``: the first block whose rents count; None (left out): from the first start on.
+    from_block: int | None
+    #: How old a register value may be at the time of a rent: three polls of the meter, at least a quarter of an hour.
+    age_s: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,7 @@ CHAIN_ID = whole(1, 2**53, 246)
 CONFIRMATIONS = whole(1, 1000, 12)
 RPC_MAX = 8
 AGREE = whole(1, RPC_MAX, 2)
+BLOCK = whole(0, 2**53, 31000000)
 WATT_HOURS = whole(0, 2**63, 4711000)
 ASSET = whole(0, 2**53, 7)
 FEE = _amount("gwei, a number from 0 to 1000000", "100", 9, 10**15)

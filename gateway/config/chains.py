@@ -25,7 +25,7 @@ CHAIN_KEYS = (*_KEYS, *SUBJECTS, "ipfs")
 ANCHOR_KEYS = ("contract", "form", "every", "founder")
 NOTARY_KEYS = ("contract", "meter", "point", "every")
 ORIGIN_KEYS = ("release", "role", "contract", "lookup", "asset", "meter", "point", "hash", "co2", "every", "offset_wh")
-SESSION_KEYS = ("contract", "object", "meter", "point")
+SESSION_KEYS = ("contract", "object", "meter", "point", "from_block")
 IPFS_KEYS = ("url", "token_file", "ca")
 _CONTRACT = '"0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"'
 _EXAMPLES = {
@@ -36,6 +36,7 @@ _EXAMPLES = {
     "ipfs": '{url: "http://127.0.0.1:5001"}',
 }
 _EVERY_MS = 3_600_000
+_AGE_S = 900
 #: Reads the URI of a key, with its checks.
 ReadKey = Callable[[Section, str, World], str]
 
@@ -61,7 +62,7 @@ def read_chain(node: Node, path: str, world: World, meters: tuple[MeterConfig, .
         anchor=_anchor(section, world) if section.has("anchor") else None,
         notary=_list(section, "notary", lambda node, path: _notary(node, path, world, names)),
         origin=_list(section, "origin", lambda node, path: _origin(node, path, world, names)),
-        sessions=_list(section, "sessions", lambda node, path: _session(node, path, world, names)),
+        sessions=_list(section, "sessions", lambda node, path: _session(node, path, world, meters)),
         ipfs=_ipfs(section, world) if section.has("ipfs") else None,
     )
     if section.good("agree", "rpc") and chain.agree > len(chain.rpc):
@@ -155,12 +156,19 @@ def _origin(node: Node, path: str, world: World, meters: set[str]) -> OriginConf
     )
 
 
-def _session(node: Node, path: str, world: World, meters: set[str]) -> SessionConfig:
+def _session(node: Node, path: str, world: World, meters: tuple[MeterConfig, ...]) -> SessionConfig:
     section = Section(node, path, world.problems, SESSION_KEYS, _EXAMPLES["sessions"])
     object_id = section.need("object", chain_kinds.OBJECT_ID)
-    meter, point = _metered(section, meters)
-    contract = section.need("contract", chain_kinds.ADDRESS)
-    return SessionConfig(contract=contract, object_id=object_id, meter=meter, point=point)
+    periods = {meter.name: meter.every_ms for meter in meters}
+    meter, point = _metered(section, set(periods))
+    return SessionConfig(
+        contract=section.need("contract", chain_kinds.ADDRESS),
+        object_id=object_id,
+        meter=meter,
+        point=point,
+        from_block=section.get("from_block", chain_kinds.BLOCK),
+        age_s=max(_AGE_S, 3 * periods.get(meter, 0) // 1000),
+    )
 
 
 def _metered(section: Section, meters: set[str]) -> tuple[str, str]:
