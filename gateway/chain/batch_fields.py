@@ -22,7 +22,7 @@ READINGS_MAX = 1024
 _TIME_MAX = 253_402_300_799
 _VALUE_MAX = 2**63 - 1
 #: A batch each second for a century.
-_SEQUENCE_MAX = 2**32
+SEQUENCE_MAX = 2**32
 _VALUE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _HASH = re.compile(r"0x[0-9a-f]{64}")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,3}")
@@ -93,8 +93,7 @@ def proved_reading(proof: Proof) -> tuple[int, Stated]:
     """Which reading of a batch *proof* shows, and what it states. Raises MalformedError where it shows none."""
     if not _INDEX.fullmatch(proof.key):
         raise MalformedError(f"the proof of field {proof.key:.60} shows no reading")
-    timestamp, value = members(value_of(proof.value), {"timestamp": int, "value": str})
-    return int(proof.key), Stated(**_stated(timestamp, value))
+    return int(proof.key), read_stated(value_of(proof.value))
 
 
 def proved_link(proof: Proof) -> tuple[str, Link]:
@@ -103,6 +102,12 @@ def proved_link(proof: Proof) -> tuple[str, Link]:
         raise MalformedError(f"the proof of field {proof.key:.60} shows no link to a batch")
     device, *link = members(value_of(proof.value), {"device": str, "sequence": int, "readings": int, "root": str})
     return device, _link(*link)
+
+
+def read_stated(found: Any) -> Stated:
+    """A reading as it is hashed. Raises MalformedError."""
+    timestamp, value = members(found, {"timestamp": int, "value": str})
+    return Stated(**_stated(timestamp, value))
 
 
 def read_reading(found: Any) -> BatchReading:
@@ -145,7 +150,7 @@ def _stated(timestamp: int, value: str) -> dict[str, int]:
 
 
 def _link(sequence: int, readings: int, root: str) -> Link:
-    if not 0 <= sequence < _SEQUENCE_MAX or not 0 < readings <= READINGS_MAX:
+    if not 0 <= sequence < SEQUENCE_MAX or not 0 < readings <= READINGS_MAX:
         raise MalformedError(
             f"a link to batch {str(sequence)[:20]} of {str(readings)[:20]} readings: there is none such"
         )
