@@ -111,8 +111,8 @@ class Opened:
             await self.sender.submit("anchor", intent)
         return intent is not None
 
-    async def settle(self, rounds: int = 20) -> None:
-        """Looks until nothing is under way."""
+    async def settle(self, rounds: int = 200) -> None:
+        """Looks until nothing is under way. An anvil makes its block a moment after it has taken the transaction."""
         for _ in range(rounds):
             await self.sender.step()
             if self.sender.under_way is None:

@@ -1,15 +1,17 @@
 """The job that anchors the log's checkpoints: the newest one, every so often, each at most once, and ever larger ones.
 
 Weeks offline end in one anchor. In the growing form the contract itself refuses a size that is not larger, and tells
-the last one; in the event form that is read from the bundles that were kept, or, where those are gone, from the newest
-events. A chain that tells more than this log holds is *ahead*: somebody else has this key, or the disk is an older
-copy; nothing is anchored until the log has outgrown it.
+the last one. In the event form the events tell, which are read again before each anchor: from the last anchor that a
+kept bundle names, or, where the bundles are gone, as far back as ``BACK_BLOCKS``. A chain that tells more than this log
+holds is *ahead*: somebody else has this key, or the disk is an older copy; nothing is anchored until the log has
+outgrown it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -25,14 +27,18 @@ from gateway.chain.anchor import (
 )
 from gateway.chain.answers import Topics
 from gateway.chain.bundle import AnchorFact, Bundle
-from gateway.chain.bundle_store import BundleStore
+from gateway.chain.bundle_store import BundleStore, Kept
 from gateway.chain.client import ChainClient
 from gateway.chain.job import Held, Intent
+from gateway.chain.replay import replay
 from gateway.chain.values import Call, Receipt
-from gateway.errors import CallReverted, MalformedError
+from gateway.errors import CallReverted, MalformedError, TamperError
 
-#: How far back the newest events of an announced log are looked for, and how many blocks are asked for at once.
-_BACK_BLOCKS, _RANGE_BLOCKS = 50_000, 5_000
+_log = logging.getLogger(__name__)
+#: How far back the events of an announced log are looked for at most.
+BACK_BLOCKS = 50_000
+#: Blocks that are read again each time: the chain may have been reorganised since.
+_AGAIN_BLOCKS = 256
 #: How many of the newest kept bundles are looked at.
 _KEPT_LOOKED_AT = 16
 
@@ -67,6 +73,8 @@ class _Seen:
 
     size: int
     at_s: float
+    #: Up to which the events were read; 0 where the contract told, or none were.
+    block: int = 0
 
 
 class AnchorJob:
@@ -90,31 +98,41 @@ class AnchorJob:
         bundle = self._bundle()
         if bundle is None:
             return None
-        seen = self._seen or await self._read_back()
-        size, now_s = bundle.checkpoint.size, asyncio.get_running_loop().time()
+        seen, size = self._seen or await self._read_back(), bundle.checkpoint.size
+        if not self._settings.growing and self._is_due(seen, size):
+            # The contract would take it a second time, so the chain has the last word.
+            seen = await self._caught_up(seen)
         if seen.size > size:
             self._seen = None
             raise Held("chain-ahead", f"the chain has {self._log.origin} at size {seen.size}, this log has {size}")
-        if seen.size == size or now_s - seen.at_s < self._settings.every_s:
+        if not self._is_due(seen, size):
             return None
         statement = Statement(size=size, root=bundle.checkpoint.root, cid=bundle.digest)
         key = f"anchor {self._settings.contract} {self._log_id.hex()} {size}"
         return Intent(key=key, call=self._call(statement), keep=partial(self._bundles.keep, bundle))
 
     async def settled(self, key: str, receipt: Receipt) -> None:
-        """Notes where the bundle stands now."""
-        event = self._event(receipt)
+        """Notes where the bundle stands now; *key* may be of another contract, or of a log that was closed since."""
+        contract, log_id = _named(key)
+        event, now_s = _event(receipt, contract, log_id), asyncio.get_running_loop().time()
         if event is None:
-            raise MalformedError(f"{key}: the transaction succeeded without an event of {self._settings.contract}")
+            # It has cost its fee, so the next one comes no sooner than after any other.
+            self._seen = self._seen and replace(self._seen, at_s=now_s)
+            raise MalformedError(f"{key}: it succeeded without an event of {contract}; is that our contract?")
+        size = event.statement.size
         fact = AnchorFact(
             chain_id=self._client.chain_id,
-            contract=self._settings.contract,
+            contract=contract,
             transaction=receipt.transaction,
             block=receipt.block_number,
-            size=event.statement.size,
+            size=size,
         )
         await asyncio.to_thread(self._bundles.anchored, event.statement.cid, fact)
-        self._seen = _Seen(size=event.statement.size, at_s=asyncio.get_running_loop().time())
+        here, seen = (contract, log_id) == (self._settings.contract, self._log_id), self._seen
+        if here and (seen is None or size >= seen.size):
+            # What is told late, by a chain that went back, does not make a smaller one the newest.
+            block = seen.block if seen is not None else receipt.block_number
+            self._seen = _Seen(size=size, at_s=now_s, block=block)
 
     async def refused(self, key: str, error: CallReverted) -> None:
         """What the contract holds is read again before the next one. Raises Held with the contract's reason."""
@@ -129,6 +147,9 @@ class AnchorJob:
             self._newest = Bundle.of(note)
         return self._newest if self._newest is not None and self._newest.checkpoint.size else None
 
+    def _is_due(self, seen: _Seen, size: int) -> bool:
+        return seen.size < size and asyncio.get_running_loop().time() - seen.at_s >= self._settings.every_s
+
     def _call(self, statement: Statement) -> Call:
         if not self._settings.growing:
             return self._contract.announce(self._log.origin, statement)
@@ -136,53 +157,72 @@ class AnchorJob:
             return self._contract.submit(self._log_id, statement)
         return self._contract.anchor(self._log.origin, statement)
 
-    def _event(self, receipt: Receipt) -> Anchored | None:
-        for record in receipt.logs:
-            if record.address.lower() == self._settings.contract:
-                event = decode_event(record)
-                if isinstance(event, Anchored) and event.log == self._log_id:
-                    return event
-        return None
-
     async def _read_back(self) -> _Seen:
-        """What is known of the newest anchor: by the contract, by the bundles, or by the newest events."""
-        if self._settings.growing:
-            last = decode_last(await self._client.read(self._contract.last(self._log_id)))
-            found = (last.size, last.block) if last.size else None
-        else:
-            found = await asyncio.to_thread(self._kept) or await self._announced()
-        if found is None:
-            return self._remember(0, None)
-        size, number = found
-        block, head = await self._client.block(number), await self._client.head()
-        # How old it is by the chain's own clock.
-        return self._remember(size, None if block is None else head.time_s - block.time_s)
-
-    def _remember(self, size: int, age_s: int | None) -> _Seen:
-        age_s = int(self._settings.every_s) + 1 if age_s is None else age_s
-        self._seen = _Seen(size=size, at_s=asyncio.get_running_loop().time() - age_s)
+        """What is known of the newest anchor: by the contract, or by the bundles and the events."""
+        if not await self._client.code(self._settings.contract):
+            words = f"{self._settings.contract}: there is no contract on chain {self._client.chain_id}"
+            raise Held("no-contract", f"{words}; correct its address")
+        if not self._settings.growing:
+            kept = await asyncio.to_thread(self._kept)
+            size, block = kept or (0, 0)
+            self._seen = await self._caught_up(_Seen(size=size, at_s=await self._when(block), block=block))
+            return self._seen
+        last = decode_last(await self._client.read(self._contract.last(self._log_id)))
+        self._seen = _Seen(size=last.size, at_s=await self._when(last.block))
         return self._seen
+
+    async def _caught_up(self, seen: _Seen) -> _Seen:
+        """The newest anchor, with the events behind those that were read for *seen*."""
+        head = (await self._client.head()).number
+        first = max(0, head - BACK_BLOCKS, min(seen.block, head) - _AGAIN_BLOCKS)
+        topics: Topics = [list(statement_topics()), self._log_id]
+        size, block = seen.size, None
+        async for record in replay(self._client, self._settings.contract, topics, first, head):
+            event = decode_event(record)
+            if isinstance(event, Anchored) and event.statement.size > size:
+                size, block = event.statement.size, record.block_number
+        at_s = seen.at_s if block is None else await self._when(block)
+        self._seen = _Seen(size=size, at_s=at_s, block=head)
+        return self._seen
+
+    async def _when(self, number: int) -> float:
+        """When block *number* was, by the loop's clock and the chain's; long ago for 0, and where there is none."""
+        block, now_s = await self._client.block(number) if number else None, asyncio.get_running_loop().time()
+        if block is None:
+            return now_s - self._settings.every_s - 1
+        return now_s - ((await self._client.head()).time_s - block.time_s)
 
     def _kept(self) -> tuple[int, int] | None:
         """Size and block of the largest anchor that a kept bundle has in this contract. Blocks."""
+        kept = map(self._readable, self._bundles.digests()[-_KEPT_LOOKED_AT:])
         facts = [
             (fact.size, fact.block)
-            for digest in self._bundles.digests()[-_KEPT_LOOKED_AT:]
-            if (kept := self._bundles.get(digest)) is not None and kept.bundle.checkpoint.origin == self._log.origin
-            for fact in kept.record.anchors
+            for one in kept
+            if one is not None and one.bundle.checkpoint.origin == self._log.origin
+            for fact in one.record.anchors
             if (fact.chain_id, fact.contract) == (self._client.chain_id, self._settings.contract)
         ]
         return max(facts, default=None)
 
-    async def _announced(self) -> tuple[int, int] | None:
-        """Size and block of the newest event of this log, not farther back than looked for."""
-        head = (await self._client.head()).number
-        for last in range(head, max(-1, head - _BACK_BLOCKS), -_RANGE_BLOCKS):
-            first = max(0, last - _RANGE_BLOCKS + 1)
-            topics: Topics = [list(statement_topics()), self._log_id]
-            records = await self._client.logs(self._settings.contract, topics, first, last)
-            events = [(decode_event(record), record.block_number) for record in records]
-            found = [(event.statement.size, at) for event, at in events if isinstance(event, Anchored)]
-            if found:
-                return max(found)
-        return None
+    def _readable(self, digest: bytes) -> Kept | None:
+        """A bundle that was changed is the audit's business; here the others, or the chain, tell the same."""
+        try:
+            return self._bundles.get(digest)
+        except (TamperError, MalformedError) as error:
+            _log.warning("%s", error)
+            return None
+
+
+def _named(key: str) -> tuple[str, bytes]:
+    """The contract and the log that a key of ``due`` names."""
+    _, contract, log_hex, _ = key.split(" ")
+    return contract, bytes.fromhex(log_hex)
+
+
+def _event(receipt: Receipt, contract: str, log_id: bytes) -> Anchored | None:
+    for record in receipt.logs:
+        if record.address.lower() == contract:
+            event = decode_event(record)
+            if isinstance(event, Anchored) and event.log == log_id:
+                return event
+    return None

@@ -11,12 +11,17 @@ from gateway.chain.transaction import Fees
 from gateway.chain.values import WEI_PER_GWEI, FeeHint
 
 
+def asked(hint: FeeHint) -> int:
+    """What the chain asks for a unit of gas now."""
+    return hint.gas_price if hint.base_fee is None else hint.base_fee + hint.priority_fee
+
+
 def offer(hint: FeeHint, fee_cap: int) -> Fees | None:
     """The fees for a new transaction; None where the chain asks more than *fee_cap* wei for a unit of gas."""
-    if hint.base_fee is None:
-        return Fees(fee_max=hint.gas_price, priority_max=None) if hint.gas_price <= fee_cap else None
-    if hint.base_fee + hint.priority_fee > fee_cap:
+    if asked(hint) > fee_cap:
         return None
+    if hint.base_fee is None:
+        return Fees(fee_max=hint.gas_price, priority_max=None)
     wanted = 2 * hint.base_fee + hint.priority_fee
     return Fees(fee_max=min(wanted, fee_cap), priority_max=hint.priority_fee)
 

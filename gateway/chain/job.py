@@ -29,7 +29,7 @@ class Intent:
     #: Names what is said, such as ``anchor ORIGIN 4711``: the same thing has the same key for ever, also after a crash.
     key: str
     call: Call
-    #: Makes durable what must not be lost once this is said. Blocks; called in a thread before it is signed, perhaps
+    #: Makes durable what must not be lost once this is said. Blocks; called in a thread before it is sent, perhaps
     #: more than once. Raises UnavailableError.
     keep: Callable[[], None] = _nothing
 

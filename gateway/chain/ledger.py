@@ -58,9 +58,10 @@ class Outcome:
 
     #: ``final``, ``failed`` or ``superseded``.
     kind: str
-    #: Of the attempt that was taken; for a superseded one the newest attempt, and a block of -1.
+    #: Of the attempt that was taken; for a superseded one the newest attempt, and a block of -1 without a hash.
     transaction: bytes
     block_number: int
+    block_hash: bytes
     gas_used: int
     gas_price: int
 
@@ -85,6 +86,7 @@ class Record:
             kind=kind,
             transaction=receipt.transaction,
             block_number=receipt.block_number,
+            block_hash=receipt.block_hash,
             gas_used=receipt.gas_used,
             gas_price=receipt.gas_price,
         )
@@ -93,7 +95,7 @@ class Record:
     def superseded(self) -> Record:
         """The same, which can never be taken."""
         newest = self.attempts[-1].signed.hash
-        outcome = Outcome(kind=SUPERSEDED, transaction=newest, block_number=-1, gas_used=0, gas_price=0)
+        outcome = Outcome(kind=SUPERSEDED, transaction=newest, block_number=-1, block_hash=b"", gas_used=0, gas_price=0)
         return replace(self, outcome=outcome)
 
 
@@ -181,6 +183,7 @@ def _value(record: Record) -> dict[str, Any]:
             "kind": outcome.kind,
             "transaction": outcome.transaction.hex(),
             "block": outcome.block_number,
+            "block_hash": outcome.block_hash.hex(),
             "gas_used": outcome.gas_used,
             "gas_price": outcome.gas_price,
         },
@@ -202,6 +205,7 @@ def _record(item: dict[str, Any]) -> Record:
             kind=outcome["kind"],
             transaction=bytes.fromhex(outcome["transaction"]),
             block_number=outcome["block"],
+            block_hash=bytes.fromhex(outcome["block_hash"]),
             gas_used=outcome["gas_used"],
             gas_price=outcome["gas_price"],
         ),

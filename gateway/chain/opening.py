@@ -30,7 +30,10 @@ _NOTED = {
     "endpoints-disagree": "two end points tell different things",
     "chain-ahead": "the chain knows more of this log than the disk",
     "low-balance": "the account is empty",
+    "no-contract": "there is no contract at the address in the config",
+    "nonce-gap": "the chain is not the one that it was",
     "reverted": "the contract refused",
+    "failed": "what a job found is not what it could be",
 }
 
 

@@ -2,8 +2,8 @@
 
 The order is the promise, and each step waits for the one before::
 
-    keep        what must not be lost once it is said is durable, such as the salts of a batch
     sign        nothing has left; a crash forgets the signature, and nobody has seen it
+    keep        what must not be lost once it is said is durable, such as the salts of a batch
     ledger      the signed bytes are durable: from here on this nonce says this, or nothing
     send        a crash before or behind it sends the same bytes again: they have one hash, and are taken once
     receipt     a reorganisation takes it away again: then the same bytes are sent again
@@ -11,7 +11,8 @@ The order is the promise, and each step waits for the one before::
     ended       the record is closed, and the next transaction may begin
 
 One transaction is under way at a time. It is replaced under its own nonce, with higher fees, when it has waited too
-long. Where something stands in the way the sender is *held*, says by what, and looks again later.
+long. Where something stands in the way the sender is *held*, says by what, and looks again later: no such state needs
+anybody to end it, but for coins, a key, or an end point that contradicts another one.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from gateway.chain.account import Account
 from gateway.chain.client import ChainClient
-from gateway.chain.fees import coins, gwei, offer, raised
+from gateway.chain.fees import asked, coins, gwei, offer, raised
 from gateway.chain.job import Held, Intent
-from gateway.chain.ledger import ATTEMPTS_MAX, FAILED, FINAL, Attempt, Ledger, Record
+from gateway.chain.ledger import ATTEMPTS_MAX, FAILED, FINAL, Attempt, Ledger, Outcome, Record
+from gateway.chain.nonces import Nonces, Since
 from gateway.chain.transaction import Fees, Transaction
 from gateway.chain.values import WEI_PER_GWEI, Call, Receipt
-from gateway.errors import TransactionRefused
+from gateway.errors import GatewayError, TransactionRefused, UnavailableError
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 #: How many nonces are filled with empty transactions at most.
@@ -73,11 +78,13 @@ class Sender:
         self._client, self._account, self._ledger = client, account, ledger
         self._limits, self._settled = limits, settled
         self._address = account.address.lower()
-        #: Since when the newest attempt waits, by its hash; after a restart it waits anew.
-        self._waiting: tuple[bytes, float] = (b"", 0.0)
+        self._nonces = Nonces(client, account.address, ledger, limits.replace_s)
+        #: Since when the newest attempt waits, and since when a record has a receipt; after a restart they wait anew.
+        self._waiting, self._received = Since(), Since()
         #: Why a node refused that attempt for its fees; empty where none did.
         self._too_cheap = ""
-        self._unknown_since_s: float | None = None
+        #: The attempt that was too cheap for a while, and was sent again.
+        self._sent_again = b""
 
     @property
     def under_way(self) -> Record | None:
@@ -89,17 +96,35 @@ class Sender:
         for record in self._ledger.live:
             receipt = await self._receipt(record)
             if receipt is None:
+                self._received.forget()
                 await self._look_after(record)
                 return
-            head = await self._client.head()
-            if head.number - receipt.block_number + 1 < self._limits.confirmations:
+            if not await self._end(record, receipt):
                 return
-            agreed = await self._client.agreed_receipt(receipt.transaction)
-            if agreed is None or agreed.block_hash != receipt.block_hash:
-                # The chain was reorganised while we looked.
-                return
+
+    async def _end(self, record: Record, receipt: Receipt) -> bool:
+        """Closes *record* where its *receipt* counts."""
+        depth = (await self._client.head()).number - receipt.block_number + 1
+        deep, late = depth >= self._limits.confirmations, self._received.seconds(record.nonce) > self._limits.replace_s
+        # One end point's word, until it is deep enough; but whoever invents a receipt shall not have us wait for ever.
+        agreed = await self._client.agreed_receipt(receipt.transaction) if deep or late else None
+        if late and depth < 1:
+            await self._look_after(record)
+        if not deep or agreed is None or agreed.block_hash != receipt.block_hash:
+            # Not yet, or the chain was reorganised while we looked.
+            return False
+        trouble = None
+        try:
             await self._settled(record, agreed)
-            await self._put(record.ended(FINAL if agreed.succeeded else FAILED, agreed))
+        except UnavailableError:
+            raise
+        except GatewayError as error:
+            # It is on the chain, whatever the job thinks of that.
+            trouble = error
+        await self._durably(self._ledger.put, record.ended(FINAL if agreed.succeeded else FAILED, agreed))
+        if trouble is not None:
+            raise trouble
+        return True
 
     async def submit(self, job: str, intent: Intent) -> None:
         """Signs and sends *intent*, unless it has been said. To be called while nothing is under way.
@@ -112,12 +137,22 @@ class Sender:
             if receipt is not None:
                 await self._settled(said, receipt)
                 return
-        nonce = await self._next_nonce()
+            await self._require_gone(said.key, said.outcome)
+        nonce = await self._nonces.next(self._revive)
         if nonce is None:
             return
         gas = await self._client.estimate(intent.call, self._address)
         # A fifth more: what the contract finds may have changed until it is run.
         await self._begin(job, intent, nonce, min(gas + gas // 5, max(gas, self._limits.gas_max)))
+
+    async def _require_gone(self, key: str, outcome: Outcome) -> None:
+        """A receipt that is not told is none that is not there: not all nodes keep old ones."""
+        block = await self._client.block(outcome.block_number)
+        if block is not None and block.hash == outcome.block_hash:
+            words = (
+                f"{key} is in block {outcome.block_number}, and no end point tells its receipt: it is not said again"
+            )
+            raise Held("receipt-away", words)
 
     async def _begin(self, job: str, intent: Intent, nonce: int, gas: int) -> None:
         if gas > self._limits.gas_max:
@@ -128,13 +163,14 @@ class Sender:
         hint = await self._client.fees()
         fees = offer(hint, self._limits.fee_cap)
         if fees is None:
-            asked = gwei(hint.gas_price if hint.base_fee is None else hint.base_fee + hint.priority_fee)
-            raise Held("fees-above-cap", f"the chain asks {asked}, the cap is {gwei(self._limits.fee_cap)}: waiting")
-        await asyncio.to_thread(intent.keep)
+            words = f"the chain asks {gwei(asked(hint))}, the cap is {gwei(self._limits.fee_cap)}: waiting"
+            raise Held("fees-above-cap", words)
         attempt = await self._signed(nonce, fees, gas, intent.call)
+        # Not before: an account without coins shall not fill the disk with what is never said.
+        await self._durably(intent.keep)
         record = Record(job=job, key=intent.key, nonce=nonce, call=intent.call, gas=gas, attempts=(attempt,))
         # A crash before this line forgets the signature; behind it the same bytes are sent again.
-        await self._put(record)
+        await self._durably(self._ledger.put, record)
         await self._send(record)
 
     async def _signed(self, nonce: int, fees: Fees, gas: int, call: Call) -> Attempt:
@@ -148,14 +184,22 @@ class Sender:
             )
         return Attempt(signed=await asyncio.to_thread(self._account.sign, transaction), fees=fees)
 
-    async def _put(self, record: Record) -> None:
-        await asyncio.to_thread(self._ledger.put, record)
+    async def _durably(self, change: Callable[..., T], *values: object) -> T:
+        """Runs *change* in a thread, and waits for its end also where this task is ended meanwhile.
+
+        Or it would go on behind the end, and write over what the next start has written.
+        """
+        running = asyncio.ensure_future(asyncio.to_thread(change, *values))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
 
     async def _send(self, record: Record) -> None:
         """Sends the newest attempt; what the node says of it is looked into at the next step."""
         newest = record.attempts[-1].signed
-        if self._waiting[0] != newest.hash:
-            self._waiting = (newest.hash, asyncio.get_running_loop().time())
+        self._waiting.seconds(newest.hash)
         self._too_cheap = ""
         try:
             await self._client.send(newest.raw)
@@ -169,20 +213,27 @@ class Sender:
 
     async def _replace(self, record: Record) -> None:
         """One more attempt under the same nonce, as high above the last one as nodes want it."""
-        last, hint = record.attempts[-1].fees, await self._client.fees()
-        if self._too_cheap == "underpriced" and last.fee_max >= (hint.base_fee or 0) + (last.priority_max or 0):
-            # The chain has become cheaper meanwhile.
+        newest, hint = record.attempts[-1], await self._client.fees()
+        if (
+            self._too_cheap == "underpriced"
+            and self._sent_again != newest.signed.hash
+            and newest.fees.fee_max >= asked(hint)
+        ):
+            # The chain has become cheaper meanwhile, or else this node wants more than it says: then it is raised.
+            self._sent_again = newest.signed.hash
             await self._send(record)
             return
-        if len(record.attempts) >= ATTEMPTS_MAX:
-            raise Held("stuck", f"{record.key}: {ATTEMPTS_MAX} attempts under nonce {record.nonce}, none was taken")
-        fees = raised(last, hint, self._limits.fee_cap)
+        fees = None if len(record.attempts) >= ATTEMPTS_MAX else raised(newest.fees, hint, self._limits.fee_cap)
         if fees is None:
-            offered = gwei(last.fee_max)
+            # What was in the way may be gone.
+            await self._send(record)
+            if len(record.attempts) >= ATTEMPTS_MAX:
+                raise Held("stuck", f"{record.key}: {ATTEMPTS_MAX} attempts under nonce {record.nonce}, none was taken")
+            offered = gwei(newest.fees.fee_max)
             raise Held("fees-above-cap", f"{record.key} waits with {offered}, and the cap allows no higher offer")
         attempt = await self._signed(record.nonce, fees, record.gas, record.call)
         record = replace(record, attempts=(*record.attempts, attempt))
-        await self._put(record)
+        await self._durably(self._ledger.put, record)
         await self._send(record)
 
     async def _receipt(self, record: Record) -> Receipt | None:
@@ -195,76 +246,51 @@ class Sender:
 
     async def _look_after(self, record: Record) -> None:
         """What is under way is in no block: sent again, replaced, or given up where its nonce is gone."""
-        nonce = await self._agreed_nonce()
+        nonce = await self._nonces.newest()
         if nonce > record.nonce:
             await self._give_up_if_gone(record)
         elif nonce < record.nonce:
             await self._fill(nonce, record)
         else:
             newest = record.attempts[-1].signed.hash
-            if newest != self._waiting[0]:
+            if self._waiting.what != newest:
                 await self._send(record)
             elif self._too_cheap:
                 await self._replace(record)
             elif not await self._client.transaction_known(newest):
                 await self._send(record)
-            elif asyncio.get_running_loop().time() - self._waiting[1] > self._limits.replace_s:
+            elif self._waiting.seconds(newest) > self._limits.replace_s:
                 await self._replace(record)
 
     async def _give_up_if_gone(self, record: Record) -> None:
         """Ends a record whose nonce another transaction has had for as long as counts."""
         head = await self._client.head()
-        deep = max(0, head.number - self._limits.confirmations + 1)
-        if min(await self._client.nonces(self._address, block=deep)) <= record.nonce:
+        if not await self._nonces.is_gone(record.nonce, max(0, head.number - self._limits.confirmations + 1)):
             return
         if await self._receipt(record) is not None:
             return
+        self._nonces.require_all(record.nonce)
         _log.warning(
             "%s: nonce %d of %s was used by another transaction; is the key in use elsewhere?",
             record.key,
             record.nonce,
             self._account.address,
         )
-        await self._put(record.superseded())
+        await self._durably(self._ledger.put, record.superseded())
 
     async def _fill(self, nonce: int, record: Record) -> None:
         """Sees to the nonces before *record*: what had ended is sent again, and a hole gets an empty transaction."""
-        if await asyncio.to_thread(self._ledger.revive, nonce):
-            _log.warning("the chain went back behind nonce %d of %s: sent again", nonce, self._account.address)
+        if await self._revive(nonce):
             return
         if record.nonce - nonce > GAP_MAX:
             places = f"the chain is at nonce {nonce}, the ledger at {record.nonce}"
-            raise Held("nonce-gap", f"{self._account.address}: {places}; is it the chain that it was?")
+            remedy = "if that chain was begun anew, remove its file in the state directory"
+            raise Held("nonce-gap", f"{self._account.address}: {places}; {remedy}")
         await self._begin("", Intent(key=f"fill {nonce}", call=Call(to=self._address, data=b"")), nonce, _EMPTY_GAS)
 
-    async def _agreed_nonce(self) -> int:
-        """The nonce that is next in the newest block, as all nodes tell it, or else as the ledger expects it."""
-        told = set(await self._client.nonces(self._address))
-        expected = self._ledger.next_nonce
-        live = {record.nonce for record in self._ledger.live}
-        if len(told) > 1 and not (fitting := told & (live | {expected})):
-            raise Held("nonce-unknown", f"nodes tell different nonces of {self._account.address}: {sorted(told)}")
-        # Where several fit, the lowest: at worst a node says that it is used already.
-        return min(fitting) if len(told) > 1 else told.pop()
-
-    async def _next_nonce(self) -> int | None:
-        """The nonce for a new transaction; None when the chain went back and older ones come first."""
-        nonce, expected = await self._agreed_nonce(), self._ledger.next_nonce
-        if expected is not None and nonce < expected:
-            if await asyncio.to_thread(self._ledger.revive, nonce):
-                _log.warning("the chain went back to nonce %d of %s: sent again", nonce, self._account.address)
-                return None
-            await asyncio.to_thread(self._ledger.forget, nonce)
-        if await self._client.nonce(self._address, pending=True) > nonce:
-            self._wait_for_unknown(nonce)
-        else:
-            self._unknown_since_s = None
-        return nonce
-
-    def _wait_for_unknown(self, nonce: int) -> None:
-        """A transaction of this account waits that the ledger does not know: it gets its time, then is replaced."""
-        now_s = asyncio.get_running_loop().time()
-        self._unknown_since_s = self._unknown_since_s or now_s
-        if now_s - self._unknown_since_s < 5 * self._limits.replace_s:
-            message = f"a transaction of {self._account.address} waits under nonce {nonce} that was not sent from here"
-            raise Held("unknown-pending", message)
+    async def _revive(self, nonce: int) -> bool:
+        """Whether something that had ended is under way again, since the chain went back to *nonce*."""
+        revived = await self._durably(self._ledger.revive, nonce)
+        if revived:
+            _log.warning("the chain went back to nonce %d of %s: sent again", nonce, self._account.address)
+        return bool(revived)

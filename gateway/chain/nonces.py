@@ -1,0 +1,99 @@
+"""The nonces of one account, as the nodes tell them and as the ledger expects them.
+
+Two nodes may be a block apart, so the nonce that fits the ledger counts. What a node tells too low costs time only: the
+transaction with that nonce is refused. What it tells too high could make the ledger give up what is still to be taken,
+and say it a second time: so a nonce is gone only when all nodes say so, at a block that is deep enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+
+from gateway.chain.client import ChainClient
+from gateway.chain.job import Held
+from gateway.chain.ledger import Ledger
+
+#: As many times as long as a transaction waits for its replacement: so long a foreign one is waited for.
+_FOREIGN = 5
+#: So long an end point is waited for that is away, and may know what became of a nonce.
+_AWAY = 30
+
+
+class Since:
+    """For how long something has been so, by the loop's clock, as far as it was asked for."""
+
+    def __init__(self) -> None:
+        #: What was asked for last; None for nothing.
+        self.what: Hashable = None
+        self._since_s = 0.0
+
+    def seconds(self, what: Hashable) -> float:
+        """Since *what* was asked for first, without anything else in between."""
+        now_s = asyncio.get_running_loop().time()
+        if what != self.what:
+            self.what, self._since_s = what, now_s
+        return now_s - self._since_s
+
+    def forget(self) -> None:
+        """It is so no more."""
+        self.what = None
+
+
+class Nonces:
+    """All methods that ask raise ChainUnavailable, and Held where nothing can be concluded now."""
+
+    def __init__(self, client: ChainClient, address: str, ledger: Ledger, wait_s: float) -> None:
+        """*wait_s* is how long an own transaction waits for its replacement."""
+        self._client, self._ledger, self._wait_s = client, ledger, wait_s
+        self._shown, self._address = address, address.lower()
+        self._foreign, self._gone = Since(), Since()
+
+    async def newest(self) -> int:
+        """The nonce that is next in the newest block, as all nodes tell it, or else as the ledger expects it."""
+        told = set(await self._client.nonces(self._address))
+        expected = self._ledger.next_nonce
+        live = {record.nonce for record in self._ledger.live}
+        if len(told) > 1 and not (fitting := told & (live | {expected})):
+            raise Held("nonce-unknown", f"nodes tell different nonces of {self._shown}: {sorted(told)}")
+        # Where several fit, the lowest: at worst a node says that it is used already.
+        return min(fitting) if len(told) > 1 else told.pop()
+
+    async def next(self, revive: Callable[[int], Awaitable[bool]]) -> int | None:
+        """The nonce for a new transaction; None where something else comes first, and the job is to be asked again.
+
+        *revive* is called where the chain went back, and tells whether that brought something back.
+        """
+        nonce, expected = await self.newest(), self._ledger.next_nonce
+        if expected is not None and nonce < expected:
+            if await revive(nonce):
+                return None
+            await asyncio.to_thread(self._ledger.forget, nonce)
+        before = self._foreign.what
+        if await self._client.nonce(self._address, pending=True) > nonce:
+            self._wait_for_foreign(nonce)
+        else:
+            self._foreign.forget()
+            if before is not None and before != nonce:
+                # What waited is in a block now: perhaps our own words, from a ledger that was lost.
+                return None
+        return nonce
+
+    def _wait_for_foreign(self, nonce: int) -> None:
+        """A transaction of this account waits that the ledger does not know: it gets its time, then is replaced."""
+        if self._foreign.seconds(nonce) < _FOREIGN * self._wait_s:
+            message = f"a transaction of {self._shown} waits under nonce {nonce} that was not sent from here"
+            raise Held("unknown-pending", message)
+
+    async def is_gone(self, nonce: int, block: int) -> bool:
+        """Whether the nonce was used up in *block* already, and is now, as all tell who must."""
+        if await self._client.nonce(self._address) <= nonce:
+            return False
+        return min(await self._client.nonces(self._address, block=block)) > nonce
+
+    def require_all(self, nonce: int) -> None:
+        """Nobody who may know what took *nonce* is away. Raises Held, for an hour at most."""
+        away = [told["url"] for told in self._client.describe() if told["state"] != "ready"]
+        if away and self._gone.seconds(nonce) < _AWAY * self._wait_s:
+            words = f"something else seems to have taken nonce {nonce} of {self._shown}"
+            raise Held("nonce-taken", f"{words}; waiting for {', '.join(away)}, which may know more")
