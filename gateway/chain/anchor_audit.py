@@ -6,7 +6,7 @@ finding         meaning
 root-differs    the log's first SIZE entries have another root than the one that was anchored: one of them was changed
 beyond-log      a size was anchored that the log does not have: entries are missing at its end
 not-growing     a size that is not above the one before it: the key is used by two, or an older copy of the log spoke
-bundle-differs  the bundle that is kept for this anchor says something else than the anchor
+bundle-differs  the bundle that is kept for this anchor says something else than the anchor, or was changed
 not-there       the ledger has an anchor that the chain does not tell: the chain went back, or a node leaves it out
 pruned          the entries are gone, and so is what is left of them: this anchor says nothing here; no difference
 ==============  =======================================================================================================
@@ -21,11 +21,11 @@ from dataclasses import dataclass, field
 
 from gateway.chain.anchor import Anchored, decode_event, statement_topics
 from gateway.chain.bundle import AnchorFact
-from gateway.chain.bundle_store import BundleStore
+from gateway.chain.bundle_store import BundleStore, Kept
 from gateway.chain.events import EventClient, Topics
 from gateway.chain.replay import replay
 from gateway.chain.values import LogRecord
-from gateway.errors import PrunedError
+from gateway.errors import MalformedError, PrunedError, TamperError
 from gateway.log.tree import Frontier
 from gateway.log.view import LogView
 
@@ -122,7 +122,7 @@ async def audit_anchors(
         if bundles is not None:
             _compare_bundle(audit, event, record, bundles, view.origin)
     if bundles is not None:
-        _look_for(audit, seen, (client.chain_id, contract), bundles, blocks)
+        _look_for(audit, seen, (client.chain_id, contract, view.origin), bundles, blocks)
     return audit
 
 
@@ -145,7 +145,11 @@ def _compare(audit: Audit, event: Anchored, record: LogRecord, roots: Roots, log
 
 
 def _compare_bundle(audit: Audit, event: Anchored, record: LogRecord, bundles: BundleStore, origin: str) -> None:
-    kept = bundles.get(event.statement.cid)
+    try:
+        kept = _kept(bundles, event.statement.cid)
+    except TamperError as error:
+        audit.find("bundle-differs", event.statement.size, record, str(error))
+        return
     if kept is None:
         return
     said = kept.bundle.checkpoint
@@ -154,14 +158,28 @@ def _compare_bundle(audit: Audit, event: Anchored, record: LogRecord, bundles: B
         audit.find("bundle-differs", event.statement.size, record, text)
 
 
+def _kept(bundles: BundleStore, digest: bytes) -> Kept | None:
+    """The bundle; None as well where the record that names its anchors cannot be read. Raises TamperError."""
+    try:
+        return bundles.get(digest)
+    except MalformedError:
+        return None
+
+
 def _look_for(
-    audit: Audit, seen: set[bytes], where: tuple[int, str], bundles: BundleStore, blocks: tuple[int, int]
+    audit: Audit, seen: set[bytes], where: tuple[int, str, str], bundles: BundleStore, blocks: tuple[int, int]
 ) -> None:
-    """What the kept bundles say of this contract must be on the chain."""
+    """What the kept bundles of this log say of this contract must be on the chain."""
     for digest in bundles.digests():
-        kept = bundles.get(digest)
-        for fact in kept.record.anchors if kept is not None else ():
-            here = (fact.chain_id, fact.contract) == where and blocks[0] <= fact.block <= blocks[1]
+        try:
+            kept = _kept(bundles, digest)
+        except TamperError:
+            # Found already, where an anchor names it.
+            continue
+        if kept is None or kept.bundle.checkpoint.origin != where[2]:
+            continue
+        for fact in kept.record.anchors:
+            here = (fact.chain_id, fact.contract) == where[:2] and blocks[0] <= fact.block <= blocks[1]
             if here and fact.transaction not in seen:
                 text = f"size {fact.size} was anchored by 0x{fact.transaction.hex()}, and the chain has it not"
                 audit.find("not-there", fact.size, fact, text)

@@ -32,7 +32,7 @@ from gateway.chain.client import ChainClient
 from gateway.chain.job import Held, Intent
 from gateway.chain.replay import replay
 from gateway.chain.values import Call, Receipt
-from gateway.errors import CallReverted, MalformedError, TamperError
+from gateway.errors import CallReverted, MalformedError, TamperError, UnavailableError
 
 _log = logging.getLogger(__name__)
 #: How far back the events of an announced log are looked for at most.
@@ -194,7 +194,11 @@ class AnchorJob:
 
     def _kept(self) -> tuple[int, int] | None:
         """Size and block of the largest anchor that a kept bundle has in this contract. Blocks."""
-        kept = map(self._readable, self._bundles.digests()[-_KEPT_LOOKED_AT:])
+        try:
+            digests = self._bundles.digests()
+        except OSError as error:
+            raise UnavailableError(f"the kept bundles cannot be read ({error.strerror}): check the disk") from error
+        kept = map(self._readable, digests[-_KEPT_LOOKED_AT:])
         facts = [
             (fact.size, fact.block)
             for one in kept

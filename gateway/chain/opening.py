@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -40,13 +41,10 @@ _NOTED = {
 class Chain:
     """One chain in the config, with its tasks. No node is asked, and no key opened, before it is needed."""
 
-    def __init__(self, config: ChainConfig, site: Site) -> None:
+    def __init__(self, config: ChainConfig, site: Site, state: State) -> None:
+        """*state* is that of ``open_state``; one for all of them, as each change writes the file as a whole."""
         self._config, self._site = config, site
         self._client: ChainClient | None = None
-        # One for all of them: each writes the file as a whole.
-        self._state = state = open_state(config, site.state_dir)
-        if state.recovered:
-            site.writer.event("state-lost", WARNING, f"chain {config.name}", state.recovered)
         self._worker = ChainWorker(
             config.name,
             self.client,
@@ -105,7 +103,9 @@ def open_account(config: ChainConfig, state_dir: Path, open_key: OpenKey) -> Acc
 def open_state(config: ChainConfig, state_dir: Path) -> State:
     """Where the ledger and the jobs of a chain keep what they must remember."""
     folder = state_dir / "chain"
-    durable.make_directory(folder, 0o750)
+    # Where there can be none, the first change says so: a gateway starts without its chains, too.
+    with contextlib.suppress(OSError):
+        durable.make_directory(folder, 0o750)
     return State(folder / f"{config.name}.json")
 
 
