@@ -205,7 +205,7 @@ def test_a_key_is_made_once_and_shown_in_all_forms(config: Path, capsys: pytest.
     made = _object(capsys)
     assert run(["--config", str(config), "key", "show", "--json"]) == 0
     assert _object(capsys) == made
-    assert list(made) == ["uri", "origin", "vkeys", "pem", "did", "stores", "attestations", "chain"]
+    assert list(made) == ["uri", "origin", "vkeys", "pem", "did", "accounts", "stores", "attestations", "chain"]
     assert [(one["algorithm"], one["exportable"], one["made_for"]) for one in made["stores"]] == [
         ("ed25519", True, "checkpoint")
     ]
