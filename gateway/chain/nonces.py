@@ -14,6 +14,8 @@ from gateway.chain.client import ChainClient
 from gateway.chain.job import Held
 from gateway.chain.ledger import Ledger
 
+#: How far a nonce may be ahead of what is known; as many are filled with empty transactions at most.
+GAP_MAX = 64
 #: As many times as long as a transaction waits for its replacement: so long a foreign one is waited for.
 _FOREIGN = 5
 #: So long an end point is waited for that is away, and may know what became of a nonce.
@@ -47,7 +49,7 @@ class Nonces:
         """*wait_s* is how long an own transaction waits for its replacement."""
         self._client, self._ledger, self._wait_s = client, ledger, wait_s
         self._shown, self._address = address, address.lower()
-        self._foreign, self._gone = Since(), Since()
+        self._foreign, self._gone, self._ahead = Since(), Since(), Since()
 
     async def newest(self) -> int:
         """The nonce that is next in the newest block, as all nodes tell it, or else as the ledger expects it."""
@@ -69,6 +71,10 @@ class Nonces:
             if await revive(nonce):
                 return None
             await asyncio.to_thread(self._ledger.forget, nonce)
+        elif nonce != expected:
+            # The ledger cannot tell: all must, or one that is wrong for a moment costs many empty transactions.
+            nonce = await self._client.nonce(self._address)
+            self._require_near(nonce, expected)
         before = self._foreign.what
         if await self._client.nonce(self._address, pending=True) > nonce:
             self._wait_for_foreign(nonce)
@@ -78,6 +84,14 @@ class Nonces:
                 # What waited is in a block now: perhaps our own words, from a ledger that was lost.
                 return None
         return nonce
+
+    def _require_near(self, nonce: int, expected: int | None) -> None:
+        """Others may use the account, too, but not by the dozen between two looks. Raises Held, for an hour at most."""
+        if expected is None or nonce <= expected + GAP_MAX:
+            self._ahead.forget()
+        elif self._ahead.seconds(expected) < _AWAY * self._wait_s:
+            words = f"{self._shown}: the chain is at nonce {nonce}, the ledger expects {expected}"
+            raise Held("nonce-ahead", f"{words}; is the key in use elsewhere, or the end point wrong?")
 
     def _wait_for_foreign(self, nonce: int) -> None:
         """A transaction of this account waits that the ledger does not know: it gets its time, then is replaced."""

@@ -28,7 +28,7 @@ from gateway.chain.client import ChainClient
 from gateway.chain.fees import asked, coins, gwei, offer, raised
 from gateway.chain.job import Held, Intent
 from gateway.chain.ledger import ATTEMPTS_MAX, FAILED, FINAL, Attempt, Ledger, Outcome, Record
-from gateway.chain.nonces import Nonces, Since
+from gateway.chain.nonces import GAP_MAX, Nonces, Since
 from gateway.chain.transaction import Fees, Transaction
 from gateway.chain.values import WEI_PER_GWEI, Call, Receipt
 from gateway.errors import GatewayError, TransactionRefused, UnavailableError
@@ -36,8 +36,6 @@ from gateway.errors import GatewayError, TransactionRefused, UnavailableError
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-#: How many nonces are filled with empty transactions at most.
-GAP_MAX = 16
 _EMPTY_GAS = 21_000
 #: Replies of a node that mean: look at the nonce again, nothing is lost.
 _LOOK_AGAIN = ("nonce-too-low", "nonce-gap", "known")
