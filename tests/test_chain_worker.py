@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from gateway.chain.job import Held, Intent
+from gateway.chain.ledger import FAILED
 from gateway.chain.values import Call, Receipt
 from gateway.chain.worker import ChainWorker, Pace
-from gateway.errors import CallReverted, SignerError
+from gateway.errors import CallReverted, ChainUnavailable, GatewayError, MalformedError, SignerError, TamperError
 from gateway.task import Progress
 from tests.chain_nodes import Anvil
 from tests.chain_site import ChainSite, anchored
+from tests.lying_endpoint import LyingEndpoint, tell
 
 DEADLINE_S = 30
 
@@ -149,3 +151,125 @@ async def test_a_job_in_trouble_costs_the_others_nothing(site: ChainSite) -> Non
     assert troubles["anchor"] == ""
     assert await anchored(site) == [6, 9]
     assert site.nodes[0].nonce(site.address) == 2
+
+
+class Raises(Waits):
+    """A job that finds something that no waiting mends, or a question that no node answers."""
+
+    name = "raises"
+
+    def __init__(self, error: GatewayError) -> None:
+        self._error = error
+
+    async def due(self) -> Intent | None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error", [MalformedError("a broken file"), TamperError("a changed file"), ChainUnavailable("x")]
+)
+async def test_a_job_that_cannot_even_look_costs_the_others_nothing(site: ChainSite, error: GatewayError) -> None:
+    """It is asked first, and fails each time; the anchors go on."""
+    worker = site.worker()
+    make_jobs = worker._make_jobs
+    worker._make_jobs = lambda client, address: [Raises(error), *make_jobs(client, address)]
+    worker._pace = Pace(busy_s=0.01, idle_s=0.01, pause_s_max=0.05)
+    async with running(worker) as until:
+        for size in (6, 9):
+            site.notes.size = size
+            await until(lambda told, size=size: (told["last"] or {"key": ""})["key"].endswith(f" {size}"))  # type: ignore[misc]
+        troubles = {job["name"]: job["trouble"] for job in worker.describe()["jobs"]}
+    assert troubles == {"raises": "" if isinstance(error, ChainUnavailable) else str(error), "anchor": ""}
+    assert await anchored(site) == [6, 9]
+
+
+async def test_what_always_fails_in_a_block_is_tried_less_and_less(site: ChainSite) -> None:
+    """An end point estimates what the contract refuses: each try costs its fee, so they come ever later."""
+    (node,) = site.nodes
+    reverts = Reverts(site.contract)
+    with LyingEndpoint(node) as end:
+        end.lies["eth_estimateGas"] = tell(hex(50_000))
+        site.nodes = (end,)  # type: ignore[assignment]
+        worker = site.worker()
+        worker._make_jobs = lambda _client, _address: [reverts]
+        async with running(worker):
+            times = []
+            while len(times) < 4:
+                await asyncio.sleep(0.01)
+                trouble = worker._paused.get("reverts")
+                if trouble is not None and trouble.times not in times:
+                    times.append(trouble.times)
+    assert times == [1, 2, 3, 4]
+    assert [record.outcome and record.outcome.kind for record in site.ledger().ended][:4] == [FAILED] * 4
+
+
+async def test_the_same_trouble_is_told_once_in_a_while_whatever_its_figures(site: ChainSite) -> None:
+    """A log that is behind the chain and grows; end points that contradict now and then: no storm in the log."""
+    told: list[str] = []
+    worker = site.worker()
+    worker._told = lambda state, words: told.append(state)
+    site.notes.size = 90
+    other = site.open()
+    await other.anchor()
+    await other.settle()
+    site.notes.size = 4
+    worker._pace = Pace(busy_s=0.001, idle_s=0.001, pause_s_max=0.002)
+    async with running(worker) as until:
+        for size in range(5, 30):
+            site.notes.size = size
+            await until(
+                lambda told, size=size: f"this log has {size}" in told["jobs"][0]["trouble"] if told["jobs"] else False
+            )  # type: ignore[misc]
+        for _ in range(5):
+            worker._failed("endpoints-disagree", "one says this, another that")
+            await until(lambda told: told["state"] == "idle")
+    assert told == ["chain-ahead", "endpoints-disagree"]
+
+
+async def test_a_key_is_opened_once_where_the_ledger_cannot_be_read(site: ChainSite) -> None:
+    """A token has few sessions, and each round tries again."""
+    worker, opens, reads = site.worker(), [0], [0]
+
+    def account() -> Any:
+        opens[0] += 1
+        return site.account()
+
+    def ledger(_address: str, _chain_id: int) -> Any:
+        reads[0] += 1
+        if reads[0] < 4:
+            raise MalformedError("the ledger cannot be read")
+        return site.ledger()
+
+    worker._open_account, worker._open_ledger = account, ledger
+    site.notes.size = 6
+    async with running(worker) as until:
+        await until(lambda told: told["last"] is not None)
+    assert (opens, reads) == ([1], [4])
+
+
+async def test_what_a_job_makes_of_its_receipt_is_its_own_trouble(site: ChainSite) -> None:
+    """The record ends, the job is paused, and the next one is sent."""
+    worker = site.worker()
+    make_jobs = worker._make_jobs
+
+    def jobs(client: Any, address: str) -> Any:
+        made = make_jobs(client, address)
+        real, calls = made[0].settled, [0]
+
+        async def settled(key: str, receipt: Receipt) -> None:
+            calls[0] += 1
+            if calls[0] == 1:
+                raise MalformedError("that is not what was said")
+            await real(key, receipt)
+
+        made[0].settled = settled  # type: ignore[method-assign]
+        return made
+
+    worker._make_jobs = jobs
+    site.notes.size = 6
+    async with running(worker) as until:
+        await until(lambda told: told["jobs"] != [] and "not what was said" in told["jobs"][0]["trouble"])
+        site.notes.size = 9
+        await until(lambda told: (told["last"] or {"key": ""})["key"].endswith(" 9"))
+        assert worker.describe()["jobs"] == [{"name": "anchor", "trouble": ""}]
+    assert await anchored(site) == [6, 9]
