@@ -125,3 +125,26 @@ async def test_the_cid_of_another_note_shows(tmp_path: Path, node: Anvil) -> Non
     await opened.settle()
     found = await audit(site, site.notes.log)
     assert kinds(found) == [("bundle-differs", 9)]
+
+
+async def test_a_bundle_that_was_changed_is_a_finding_and_no_end(site: ChainSite) -> None:
+    """The audit goes on behind it; a record that cannot be read only says nothing."""
+    notes = sorted((site.folder / "chain" / "bundles").glob("*.note"))
+    notes[0].write_bytes(notes[0].read_bytes() + b"x")
+    notes[1].with_suffix(".json").write_bytes(b"{")
+    found = await audit(site, site.notes.log)
+    assert kinds(found) == [("bundle-differs", 5)]
+    assert (found.anchors, found.agreeing) == (3, 3)
+    assert str(notes[0]) in found.findings[0].text
+
+
+async def test_the_bundles_of_a_log_that_was_closed_are_not_looked_for_in_the_next(site: ChainSite) -> None:
+    """A new epoch has another name on the chain; what was anchored of the one before is another audit's."""
+    later = HonestLog(origin=site.notes.origin + "/epoch-1", key=site.notes.log.key)
+    later.grow(20)
+    site.notes.log, site.notes.size = later, 6
+    opened = site.open()
+    await opened.anchor()
+    await opened.settle()
+    found = await audit(site, later)
+    assert (found.anchors, found.agreeing, found.findings) == (1, 1, [])

@@ -185,11 +185,8 @@ class ChainWorker:
             # Perhaps it is only this one's question that no node answers.
             self._jobs[name] = self._jobs.pop(name)
             raise
-        except CallReverted as error:
-            self._pause(name, "reverted", str(error))
-            return None
         except GatewayError as error:
-            self._pause(name, "failed", str(error))
+            self._pause(name, _state_of(error), str(error))
             return None
         if intent is None:
             self._paused.pop(name, None)
@@ -229,12 +226,10 @@ class ChainWorker:
         """Tells the job; only a disk that takes nothing for now is worth to be told again."""
         try:
             await job.settled(key, receipt)
-        except (CallReverted, PrunedError) as error:
-            self._pause(job.name, "failed", str(error))
-        except UnavailableError:
-            raise
         except GatewayError as error:
-            self._pause(job.name, "failed", str(error))
+            if isinstance(error, UnavailableError) and not isinstance(error, PrunedError):
+                raise
+            self._pause(job.name, _state_of(error), str(error))
         else:
             self._paused.pop(job.name, None)
 
@@ -260,3 +255,10 @@ class ChainWorker:
             ],
             "endpoints": [] if self._client is None else self._client.describe(),
         }
+
+
+def _state_of(error: GatewayError) -> str:
+    """The word for a job's trouble."""
+    if isinstance(error, CallReverted):
+        return "reverted"
+    return "unavailable" if isinstance(error, UnavailableError) else "failed"
