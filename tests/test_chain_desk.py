@@ -1,4 +1,4 @@
-"""The desk of a gateway's chains: what stays behind a reload, and that a disk in disorder keeps nothing from starting."""
+"""The desk of the chains: what stays behind a reload, and that a disk in disorder keeps nothing from starting."""
 
 from __future__ import annotations
 
