@@ -249,14 +249,19 @@ def further_steps(wanted: Wanted, asset: int) -> list[Step]:
     return [*steps, set_active(wanted.contract, asset, active=True)]
 
 
+def check_complete(wanted: Wanted) -> None:
+    """Raises ConfigError for what the registry would never count as complete."""
+    if (wanted.release, wanted.role) == (Release.A, Role.PRODUCING) and wanted.capacity_wh <= 0:
+        raise ConfigError(f"capacity {wanted.capacity_wh} Wh: a producer of release A is complete only with one")
+
+
 async def enrol(wanted: Wanted, send: Send) -> Enrolment:
     """Does all of it, one step after the other.
 
     Raises CallReverted with the step that was refused; what was done before stays done, and *createAsset* makes another
     asset the next time. Raises ConfigError for what can never be complete.
     """
-    if (wanted.release, wanted.role) == (Release.A, Role.PRODUCING) and wanted.capacity_wh <= 0:
-        raise ConfigError(f"capacity {wanted.capacity_wh} Wh: a producer of release A is complete only with one")
+    check_complete(wanted)
     first = first_step(wanted)
     receipt = await _sent(first, send)
     asset, done = created(wanted, receipt), [_done(first, receipt)]

@@ -216,14 +216,14 @@ class _Board:
         """Looks for the batch of a root that was told."""
         root = b"".join(record.topics[2:])
         if root in self._seen:
-            audit.find("twice", f"block {record.block_number}: the root 0x{root.hex()} was told again", record)
+            audit.find("twice", f"the root 0x{root.hex()} was told again", record)
         elif root in self._kept:
             audit.agreeing += 1
             self._seen.add(root)
         elif self._may_be_pruned(audit.pruned):
             audit.pruned += 1
         elif self._whole:
-            text = f"block {record.block_number}: the root 0x{root.hex()} was told, and no batch here has it"
+            text = f"the root 0x{root.hex()} was told, and no batch here has it"
             audit.find("unknown-root", text, record)
 
     def _may_be_pruned(self, pruned: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,19 +34,29 @@ def add_choice(parser: argparse.ArgumentParser, *, account: bool, contract: bool
 
 def choose(args: argparse.Namespace, config: Config | None) -> ChainConfig:
     """The chain that *args* mean. Raises ConfigError."""
-    chain = _spelt_out(args) if args.rpc else _configured(args, config)
+    chain = _spelt_out(args) if args.rpc else _named(args, config)
     contract = getattr(args, "contract", None)
     if contract is not None:
         anchor = AnchorConfig(
-            contract=_address(contract, "--contract"), form="growing", every_ms=_EVERY_MS, founder=None
+            contract=address(contract, "--contract"), form="growing", every_ms=_EVERY_MS, founder=None
         )
-        chain = _with(chain, anchor=anchor)
+        chain = replace(chain, anchor=anchor)
+    return _confirmed(args, chain)
+
+
+def configured(args: argparse.Namespace, config: Config) -> ChainConfig:
+    """One of the config's chains, by other end points where *args* name some. Raises ConfigError."""
+    chain = _confirmed(args, _named(args, config))
+    return replace(chain, rpc=tuple(args.rpc), agree=1) if args.rpc else chain
+
+
+def _confirmed(args: argparse.Namespace, chain: ChainConfig) -> ChainConfig:
     confirmations = getattr(args, "confirmations", None)
-    if confirmations is not None:
-        if not 1 <= confirmations <= 1000:
-            raise ConfigError(f"--confirmations {confirmations}: wanted 1 to 1000")
-        chain = _with(chain, confirmations=confirmations)
-    return chain
+    if confirmations is None:
+        return chain
+    if not 1 <= confirmations <= 1000:
+        raise ConfigError(f"--confirmations {confirmations}: wanted 1 to 1000")
+    return replace(chain, confirmations=confirmations)
 
 
 def need_anchor(chain: ChainConfig) -> AnchorConfig:
@@ -61,19 +72,13 @@ def load_config(args: argparse.Namespace, app: App) -> Config | None:
     return app.load(path) if path.exists() or not args.rpc else None
 
 
-def founder_of(args: argparse.Namespace) -> str | None:
-    """``--founder``, checked."""
-    founder = getattr(args, "founder", None)
-    return None if founder is None else _address(founder, "--founder")
+def address_of(args: argparse.Namespace, name: str) -> str | None:
+    """The address that the option ``--NAME`` gives, checked, in lower case."""
+    found = getattr(args, name, None)
+    return None if found is None else address(found, f"--{name.replace('_', '-')}")
 
 
-def _with(chain: ChainConfig, **changed: object) -> ChainConfig:
-    from dataclasses import replace
-
-    return replace(chain, **changed)  # type: ignore[arg-type]
-
-
-def _configured(args: argparse.Namespace, config: Config | None) -> ChainConfig:
+def _named(args: argparse.Namespace, config: Config | None) -> ChainConfig:
     chains = config.chains if config is not None else ()
     names = ", ".join(chain.name for chain in chains)
     if args.chain is None and len(chains) == 1:
@@ -113,7 +118,13 @@ def _spelt_out(args: argparse.Namespace) -> ChainConfig:
     )
 
 
-def _address(text: str, option: str) -> str:
+def address(text: str, option: str) -> str:
+    """An address as an option gives it, checked, in lower case. Raises ConfigError."""
+    from gateway.signing.evm import checksummed
+
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
         raise ConfigError(f"{option} {text[:60]!r} is no address; wanted 0x and 40 hex digits")
+    digits = text[2:]
+    if digits not in (digits.lower(), digits.upper()) and checksummed(digits.lower()) != text:
+        raise ConfigError(f"{option} {text}: its upper and lower case do not fit (EIP-55); copy it again")
     return text.lower()
