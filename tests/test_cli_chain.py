@@ -9,6 +9,7 @@ import pytest
 
 from gateway.chain.artefact import load
 from gateway.cli import chain
+from gateway.cli.chain_choice import for_people
 from gateway.status import SOCKET
 from tests.chain_nodes import CHAIN_ID, WEI_PER_COIN, Anvil
 from tests.chain_told import Site, ToldSite, command
@@ -99,9 +100,9 @@ def test_status_shows_what_stands_on_the_chain(told: ToldSite, tmp_path: Path) -
     assert (notary["batches"], notary["last_seq"], notary["trouble"]) == (4, told.seqs[7000], "")
     assert notary["block"] is not None
     out = told.run("status")[1]
-    assert f"origin     {told.registry} holds 3000 Wh; the log has 10000 Wh (entry " in out
+    assert f"origin     {for_people(told.registry)} holds 3000 Wh; the log has 10000 Wh (entry " in out
     newest = f"4 batches up to entry {told.seqs[7000]}, the newest in block {notary['block']}"
-    assert f"notary     {told.notary}: {newest}" in out
+    assert f"notary     {for_people(told.notary)}: {newest}" in out
     site = told.copied(tmp_path)
     (site.state_dir / SOCKET).touch()
     site.write("asset: 0", "asset: 5")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from gateway.chain.enrol_origin import update_smart_meter
 from gateway.chain.origin_calls import Release, Role, asset_a, read_asset_a, registry
 from gateway.chain.values import Call
+from gateway.cli.chain_choice import for_people
 from tests.chain_nodes import CHAIN_ID, Anvil, funded_key
 from tests.chain_told import Site
 from tests.origin_side import OriginSide
@@ -76,7 +78,7 @@ def test_the_calls_are_printed_and_nothing_is_sent(node: Anvil, tmp_path: Path) 
     for words in (
         "the role asset admin (4)",
         "0x31a5daf3",
-        f"its owner is {site.admin.lower()}, and {site.address} reports it; in service since 2026-03-01",
+        f"its owner is {site.admin}, and {for_people(site.address)} reports it; in service since 2026-03-01",
         "asset 7: WIND, 9800 Wh, compliance NONE",
         "Köln".encode().hex(),
         "another number than 7: write it into the config",
@@ -148,6 +150,12 @@ async def _admit(site: EnrolSite) -> None:
     site.side.close()
 
 
+@pytest.fixture(scope="module")
+def sites(node: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Release], EnrolSite]:
+    """One for each release, to which nothing is sent."""
+    return cache(lambda release: EnrolSite(tmp_path_factory.mktemp("site"), node, release))
+
+
 @pytest.mark.parametrize(
     ("release", "words", "message"),
     [
@@ -156,6 +164,8 @@ async def _admit(site: EnrolSite) -> None:
         (Release.A, ("--owner", "0x7E5F4552091A69125d5DfCb7b8C2659029395BdF"), "(EIP-55)"),
         (Release.A, ("--owner", "0x" + "12" * 20), "complete only with one"),
         (Release.A, ("--owner", "0x" + "12" * 20, "--capacity-wh", "1", "--city", "x" * 33), "has 33 bytes"),
+        (Release.A, ("--owner", "0x" + "12" * 20, "--capacity-wh", "1", "--city", "\udcff"), "cannot be printed"),
+        (Release.A, ("--owner", "0x" + "12" * 20, "--capacity-wh", "1", "--since", "1900-01-01"), "before 1970"),
         (Release.A, ("--owner", "0x" + "12" * 20, "--url", "https://x"), "--url: release a takes none"),
         (Release.B, ("--owner", "0x" + "12" * 20, "--capacity-wh", "1"), "--capacity-wh: release b takes none"),
         (Release.C, ("--takeover",), "release c has no updateSmartMeter"),
@@ -163,9 +173,11 @@ async def _admit(site: EnrolSite) -> None:
     ],
 )
 def test_a_wrong_request_says_what_is_wrong(
-    node: Anvil, tmp_path: Path, release: Release, words: tuple[str, ...], message: str
+    sites: Callable[[Release], EnrolSite], release: Release, words: tuple[str, ...], message: str
 ) -> None:
     """Exit code 2, and nothing was sent."""
-    site = EnrolSite(tmp_path, node, release)
-    code, _, errors = site.run("enrol", *words)
-    assert (code, message in errors) == (2, True), errors
+    site = sites(release)
+    for more in ((), ("--account", site.key)):
+        code, _, errors = site.run("enrol", *words, *more)
+        assert (code, message in errors) == (2, True), errors
+    assert site.node.nonce(site.admin) == 0

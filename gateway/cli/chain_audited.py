@@ -19,6 +19,7 @@ from gateway.chain.origin_audit import audit_origin
 from gateway.chain.reporting import subject_of
 from gateway.chain.subjects import notary_settings, origin_name
 from gateway.chain.totals import MeterPoint
+from gateway.cli.chain_choice import for_people
 from gateway.cli.progress import Progress
 from gateway.config.chain import AnchorConfig, ChainConfig, NotaryConfig, OriginConfig
 from gateway.errors import EXIT_NO, EXIT_OK, EXIT_TAMPER, ConfigError, GatewayError, exit_code
@@ -119,8 +120,9 @@ async def anchors(site: AuditSite, config: AnchorConfig, founder: str | None) ->
         "findings": [shown(finding) for finding in found.findings],
         "findings_more": found.findings_more,
     }
-    line = f"{config.contract} of {founder}: {found.anchors}, {found.agreeing} agree, the largest of {found.size_max}"
-    return _audited(("anchor", f"anchor {config.contract}"), found.first_difference, answer, f"anchors    {line}")
+    agreeing = f"{found.anchors}, {found.agreeing} agree, the largest of size {found.size_max}"
+    line = f"anchors    {for_people(config.contract)} of {for_people(founder)}: {agreeing}"
+    return _audited(("anchor", f"anchor {config.contract}"), found.first_difference, answer, line)
 
 
 async def registry(site: AuditSite, config: OriginConfig) -> Audited:
@@ -141,7 +143,7 @@ async def registry(site: AuditSite, config: OriginConfig) -> Audited:
         "seq": found.seq,
         "held_wh": held_wh,
     }
-    place = f"release {config.release}, {config.role} asset {config.asset} in {subject.contract}"
+    place = f"release {config.release}, {config.role} asset {config.asset} in {for_people(subject.contract)}"
     line = f"origin     {place}: {found.events} totals, {found.agreeing} agree, {_pruned(found.pruned)}now {held_wh} Wh"
     return _audited(("origin", origin_name(config)), difference, answer, line)
 
@@ -174,8 +176,9 @@ async def notary(site: AuditSite, contract: str, configs: list[NotaryConfig], op
         "findings": [shown(finding) for finding in found.findings],
         "findings_more": found.findings_more,
     }
-    said = f"{contract} by {operator}: {found.roots} roots, {found.agreeing} agree, {_pruned(found.pruned)}"
-    line = f"notary     {said}{found.readings} readings of {found.batches} batches are the log's"
+    said = f"{found.roots} roots, {found.agreeing} agree, {_pruned(found.pruned)}"
+    held = f"{found.readings} readings of {found.batches} batches are the log's"
+    line = f"notary     {for_people(contract)} by {for_people(operator)}: {said}{held}"
     return _audited(("notary", f"notary {contract}"), found.first_difference, answer, line)
 
 

@@ -13,7 +13,7 @@ from gateway.chain.notary import topics_of
 from gateway.chain.notary_proof import FILE_MAX, NotaryProof
 from gateway.chain.opening import open_client
 from gateway.chain.values import Receipt
-from gateway.cli.chain_choice import address_of, choose
+from gateway.cli.chain_choice import address_of, choose, for_people
 from gateway.errors import (
     EXIT_NO,
     EXIT_OK,
@@ -137,7 +137,7 @@ def _lines(proof: NotaryProof, answer: dict[str, Any]) -> list[str]:
         f"device     {proof.device}{proved}",
         f"reading    {proof.reading.value} Wh at {answer['reading']['time']}",
         f"root       {answer['root']}: it has this as {place}",
-        f"stored     by {proof.operator} in {proof.contract}",
+        f"stored     by {for_people(proof.operator)} in {for_people(proof.contract)}",
         f"           chain {proof.chain_id}, block {proof.block}, transaction {answer['transaction']}",
     ]
     if not answer["on_chain"]:

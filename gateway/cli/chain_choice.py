@@ -118,6 +118,13 @@ def _spelt_out(args: argparse.Namespace) -> ChainConfig:
     )
 
 
+def for_people(found: str) -> str:
+    """An address in the upper and lower case that tells when a digit is wrong (EIP-55)."""
+    from gateway.signing.evm import checksummed
+
+    return checksummed(found.removeprefix("0x").lower())
+
+
 def address(text: str, option: str) -> str:
     """An address as an option gives it, checked, in lower case. Raises ConfigError."""
     from gateway.signing.evm import checksummed

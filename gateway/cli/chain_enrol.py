@@ -28,7 +28,7 @@ from gateway.chain.opening import open_account, open_client
 from gateway.chain.origin_calls import Role
 from gateway.chain.origin_registry import Place
 from gateway.chain.values import Call, Receipt
-from gateway.cli.chain_choice import configured
+from gateway.cli.chain_choice import configured, for_people
 from gateway.cli.chain_desk import Desk, open_desk
 from gateway.cli.chain_wanted import ROLES, item_of, wanted_of, words_of
 from gateway.config.chain import ChainConfig, OriginConfig
@@ -52,10 +52,10 @@ async def run(args: argparse.Namespace, app: App) -> int:
     own = await asyncio.to_thread(_address, app, chain, config.state_dir)
     contract = item.contract or await _looked_up(chain, item, config.state_dir)
     wanted = wanted_of(args, item, contract, own)
-    if not args.takeover:
-        check_complete(wanted)
+    # Before anything is sent: what cannot be said is found here.
+    steps = _steps(args, wanted, item.asset)
     if args.account is None:
-        _print_calls(args, chain, wanted, item.asset)
+        _print_calls(args, chain, wanted, item.asset, steps)
         return EXIT_OK
     chain = replace(chain, account=args.account)
     sender = await asyncio.to_thread(_address, app, chain, config.state_dir)
@@ -114,11 +114,14 @@ async def _looked_up(chain: ChainConfig, item: OriginConfig, state_dir: Path) ->
         client.close()
 
 
-def _print_calls(args: argparse.Namespace, chain: ChainConfig, wanted: Wanted, asset: int) -> None:
+def _steps(args: argparse.Namespace, wanted: Wanted, asset: int) -> list[Step]:
     if args.takeover:
-        steps = [update_smart_meter(wanted.contract, asset, wanted.smart_meter)]
-    else:
-        steps = [first_step(wanted), *further_steps(wanted, asset)]
+        return [update_smart_meter(wanted.contract, asset, wanted.smart_meter)]
+    check_complete(wanted)
+    return [first_step(wanted), *further_steps(wanted, asset)]
+
+
+def _print_calls(args: argparse.Namespace, chain: ChainConfig, wanted: Wanted, asset: int, steps: list[Step]) -> None:
     if args.json:
         calls = [_shown(wanted, step, asset) for step in steps]
         answer = {"sent": False, "chain_id": chain.chain_id, **_head(wanted, asset), "steps": calls}
@@ -127,7 +130,7 @@ def _print_calls(args: argparse.Namespace, chain: ChainConfig, wanted: Wanted, a
     print(f"to be sent on chain {chain.chain_id} in this order; {ROLES[wanted.release]}")
     for number, step in enumerate(steps, 1):
         shown = _shown(wanted, step, asset)
-        print(f"{number}  {step.name}: {shown['words']}\n   to    {shown['to']}\n   data  {shown['data']}")
+        print(f"{number}  {step.name}: {shown['words']}\n   to    {for_people(shown['to'])}\n   data  {shown['data']}")
     if len(steps) > 1:
         print(f"where the first tells another number than {asset}: write it into the config, and ask for these again")
 

@@ -11,6 +11,7 @@ from gateway.chain.client import ChainClient
 from gateway.chain.reporting import batches_of
 from gateway.chain.subjects import make_registry, notary_settings, origin_name
 from gateway.chain.totals import LogTotals, MeterPoint
+from gateway.cli.chain_choice import for_people
 from gateway.config.chain import ChainConfig, NotaryConfig, OriginConfig
 from gateway.config.model import Config
 from gateway.errors import ChainUnavailable, ConfigError, GatewayError
@@ -131,11 +132,12 @@ async def _newest(view: LogView, item: OriginConfig) -> dict[str, Any]:
 
 def lines_of(subject: dict[str, Any]) -> str:
     """For people."""
+    contract = for_people(subject["contract"])
     if subject["subject"] == "origin":
         log = "no total" if subject["log_wh"] is None else f"{subject['log_wh']} Wh (entry {subject['log_seq']})"
-        return f"origin     {subject['contract']} holds {subject['held_wh']} Wh; the log has {log}"
+        return f"origin     {contract} holds {subject['held_wh']} Wh; the log has {log}"
     if not subject["batches"]:
-        return f"notary     {subject['contract']}: no batch yet"
+        return f"notary     {contract}: no batch yet"
     where = "not known to be stored yet" if subject["block"] is None else f"in block {subject['block']}"
     up_to = f"{subject['batches']} batches up to entry {subject['last_seq']}"
-    return f"notary     {subject['contract']}: {up_to}, the newest {where}"
+    return f"notary     {contract}: {up_to}, the newest {where}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.chain.enrol_origin import AssetType, Compliance, Location, Wanted
 from gateway.chain.origin_calls import Release, Role
-from gateway.cli.chain_choice import address, address_of
+from gateway.cli.chain_choice import address, address_of, for_people
 from gateway.config.chain import ChainConfig, OriginConfig
 from gateway.errors import ConfigError
 from gateway.show import rfc3339
@@ -48,13 +48,18 @@ def wanted_of(args: argparse.Namespace, item: OriginConfig, contract: str, smart
     if args.takeover and release is not Release.A:
         raise ConfigError(f"--takeover: release {release} has no updateSmartMeter; enrol it as a new asset")
     named = {name: getattr(args, name) for name in _PLACE if getattr(args, name) is not None}
+    for name, text in (*named.items(), ("document_hash", args.document_hash or ""), ("url", args.url or "")):
+        if not text.isprintable():
+            raise ConfigError(f"{_option(name)} {text!r}: has characters that cannot be printed; write it anew")
+    if args.since is not None and args.since < 0:
+        raise ConfigError("--since: lies before 1970, and the registry counts from there")
     return Wanted(
         release=release,
         role=Role(item.role),
         contract=contract,
         smart_meter=smart_meter,
         owner=owner or "",
-        operational_since_s=max((args.since or 0) // 1000, 0),
+        operational_since_s=(args.since or 0) // 1000,
         capacity_wh=_whole(args.capacity_wh, "--capacity-wh"),
         asset_type=AssetType[_constant(args.type or "solar")],
         compliance=Compliance[_constant(args.compliance or "none")],
@@ -71,13 +76,17 @@ def _refuse_others(args: argparse.Namespace, release: Release) -> None:
     for names in _ONLY.values():
         for name in names:
             if name not in mine and getattr(args, name) is not None:
-                raise ConfigError(f"--{name.replace('_', '-')}: release {release} takes none; leave it out")
+                raise ConfigError(f"{_option(name)}: release {release} takes none; leave it out")
 
 
 def _whole(value: int | None, option: str) -> int:
     if value is not None and not 0 <= value < 2**63:
         raise ConfigError(f"{option} {value}: wanted 0 to {2**63 - 1}")
     return value or 0
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _constant(word: str) -> str:
@@ -102,7 +111,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     a.add_argument("--type", choices=words(AssetType), help="of a producer (default: solar)")
     a.add_argument("--compliance", choices=words(Compliance), help="of a producer (default: none)")
     for name in _PLACE:
-        a.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help="at most 32 bytes")
+        a.add_argument(_option(name), metavar="TEXT", help="at most 32 bytes")
     b = parser.add_argument_group("release b")
     b.add_argument("--matcher", action="append", metavar="ADDRESS", help="who may match; may be repeated")
     b.add_argument("--document-hash", metavar="TEXT", help="of the properties document")
@@ -112,19 +121,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def words_of(wanted: Wanted, step: str, asset: int) -> str:
     """What a call does."""
-    report = f"{wanted.smart_meter} reports it"
-    tells = "the event in its receipt tells the number"
+    report, number = f"{for_people(wanted.smart_meter)} reports it", "the event in its receipt tells the number"
+    owner = for_people(wanted.owner) if wanted.owner else ""
+    since = f"; in service since {rfc3339(wanted.operational_since_s * 1000)}" if wanted.operational_since_s else ""
+    capacity = f"; {wanted.capacity_wh} Wh" if wanted.role is Role.CONSUMING and wanted.capacity_wh else ""
+    kind = f"{wanted.asset_type.name}, {wanted.capacity_wh} Wh, compliance {wanted.compliance.name}"
+    made = f"makes the asset of {owner}, active at once; {report}"
     return {
-        "createAsset": f"makes the asset; {tells}"
-        if wanted.release is Release.A
-        else f"makes the asset of {wanted.owner}, active at once; {report}; {tells}",
-        "createDevice": f"makes the device of {wanted.owner}; {report}; {tells}",
-        "initGeneral": f"asset {asset}: its owner is {wanted.owner}, and {report}; in service since "
-        f"{rfc3339(wanted.operational_since_s * 1000)}"
-        + (f", {wanted.capacity_wh} Wh" if wanted.role is Role.CONSUMING else ""),
+        "createAsset": f"{'makes the asset' if wanted.release is Release.A else made}; {number}",
+        "createDevice": f"makes the device of {owner}; {report}; {number}",
+        "initGeneral": f"asset {asset}: its owner is {owner}, and {report}{since}{capacity}",
         "initLocation": f"asset {asset}: where it stands",
-        "initProducingProperties": f"asset {asset}: {wanted.asset_type.name}, {wanted.capacity_wh} Wh, compliance "
-        f"{wanted.compliance.name}",
+        "initProducingProperties": f"asset {asset}: {kind}",
         "setActive": f"asset {asset}: goes into service",
         "updateSmartMeter": f"asset {asset}: from now on {report}",
     }[step]
