@@ -103,11 +103,18 @@ class Nonces:
         """Whether the nonce was used up in *block* already, and is now, as all tell who must."""
         if await self._client.nonce(self._address) <= nonce:
             return False
-        return min(await self._client.nonces(self._address, block=block)) > nonce
+        told = await self._client.nonces(self._address, block=block)
+        if min(told) <= nonce:
+            return False
+        self.require_all(nonce, len(told))
+        return True
 
-    def require_all(self, nonce: int) -> None:
-        """Nobody who may know what took *nonce* is away. Raises Held, for an hour at most."""
-        away = [told["url"] for told in self._client.describe() if told["state"] != "ready"]
+    def require_all(self, nonce: int, heard: int | None = None) -> None:
+        """Nobody who may know what took *nonce* is away: as many were *heard*. Raises Held, for an hour at most."""
+        ends = self._client.describe()
+        away = [told["url"] for told in ends if told["state"] != "ready"]
+        if heard is not None and heard < len(ends):
+            away = away or [f"{len(ends) - heard} of {len(ends)} end points"]
         if away and self._gone.seconds(nonce) < _AWAY * self._wait_s:
             words = f"something else seems to have taken nonce {nonce} of {self._shown}"
             raise Held("nonce-taken", f"{words}; waiting for {', '.join(away)}, which may know more")
