@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import chain_events
-from gateway.chain.anchor import AnchorContract, Right, Statement, log_of
-from gateway.chain.artefact import load
+from gateway.chain.anchors.artefact import load
+from gateway.chain.anchors.contract import AnchorContract, Right, Statement, log_of
 from gateway.chain.fees import coins
 from tests.anchor_lab import Anchoring
 from tests.chain_nodes import Anvil

@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.chain.anchor import log_of
-from gateway.chain.anchor_audit import Audit, audit_anchors
-from gateway.chain.artefact import load
-from gateway.chain.bundle_store import FOLDER, BundleStore
+from gateway.chain.anchors.artefact import load
+from gateway.chain.anchors.audit import Audit, audit_anchors
+from gateway.chain.anchors.bundle_store import FOLDER, BundleStore
+from gateway.chain.anchors.contract import log_of
 from gateway.chain.client import ChainClient
 from gateway.chain.rpc import RpcSettings
 from gateway.log.view import LogView, find_log

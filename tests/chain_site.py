@@ -8,10 +8,10 @@ from pathlib import Path
 
 from drivers.keys.file import open_file_key
 from gateway.chain.account import Account
-from gateway.chain.anchor import Anchored, decode_event, log_of, statement_topics
-from gateway.chain.anchoring import AnchorJob, AnchorSettings
-from gateway.chain.artefact import load
-from gateway.chain.bundle_store import FOLDER, BundleStore
+from gateway.chain.anchors.artefact import load
+from gateway.chain.anchors.bundle_store import FOLDER, BundleStore
+from gateway.chain.anchors.contract import Anchored, decode_event, log_of, statement_topics
+from gateway.chain.anchors.job import AnchorJob, AnchorSettings
 from gateway.chain.client import ChainClient
 from gateway.chain.job import Job
 from gateway.chain.ledger import Ledger, Record

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway.chain.artefact import load
-from gateway.chain.notary import NotaryJob
-from gateway.chain.origin_calls import Release
+from gateway.chain.anchors.artefact import load
+from gateway.chain.notary.job import NotaryJob
+from gateway.chain.origin.calls import Release
 from gateway.chain.subjects import notary_settings
 from gateway.cli.main import run
 from gateway.config.chain import NotaryConfig

@@ -1,6 +1,6 @@
 """Solidity in the tests: the real compiler, compiled contracts, and one on a node. As a program: our artefacts anew.
 
-``python -m tests.contracts`` compiles ``gateway/chain/contracts`` again and writes the artefacts beside the sources.
+``python -m tests.contracts`` compiles ``gateway/chain/anchors/contracts`` again and writes the artefacts there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.chain_nodes import Anvil, ChainNode
 from tests.mosquitto import eventually
 from tests.parts import PEERS, ROOT, need, node_modules
 
-OURS = ROOT / "gateway" / "chain" / "contracts"
+OURS = ROOT / "gateway" / "chain" / "anchors" / "contracts"
 THEIRS = ROOT / "tests" / "contracts"
 #: EWC has London's instructions, no later ones. Without metadata the same source gives the same bytes everywhere.
 SETTINGS: dict[str, Any] = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.chain.notary import NotaryJob, NotarySettings
-from gateway.chain.notary_audit import NotaryAudit, Told, audit_notary, series_of
-from gateway.chain.notary_store import BatchStore
+from gateway.chain.notary.audit import NotaryAudit, Told, audit_notary, series_of
+from gateway.chain.notary.job import NotaryJob, NotarySettings
+from gateway.chain.notary.store import BatchStore
 from gateway.chain.subjects import notary_settings
 from gateway.chain.totals import MeterPoint
 from gateway.config.chain import NotaryConfig

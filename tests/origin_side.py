@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.chain.enrol_origin import Enrolment, RoleA, RoleB, Wanted, enrol, set_roles, set_user_a, set_user_b
-from gateway.chain.origin import OriginJob, OriginSettings
-from gateway.chain.origin_audit import OriginAudit, Subject, audit_origin
-from gateway.chain.origin_calls import (
+from gateway.chain.origin.audit import OriginAudit, Subject, audit_origin
+from gateway.chain.origin.calls import (
     MeterRead,
     Release,
     Role,
@@ -17,7 +15,9 @@ from gateway.chain.origin_calls import (
     topics_of,
     user_registry,
 )
-from gateway.chain.origin_registry import NATIVE, Place, Registry, RegistryA, RegistryB, RegistryC
+from gateway.chain.origin.enrol import Enrolment, RoleA, RoleB, Wanted, enrol, set_roles, set_user_a, set_user_b
+from gateway.chain.origin.job import OriginJob, OriginSettings
+from gateway.chain.origin.registry import NATIVE, Place, Registry, RegistryA, RegistryB, RegistryC
 from gateway.chain.values import Call
 from gateway.log.view import LogView
 from gateway.state import State

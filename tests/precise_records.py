@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from gateway.chain.precise_text import packed_key
+from gateway.chain.notary.precise_text import packed_key
 from gateway.errors import ConfigError
 from tests.precise_oracle import SAFE
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from gateway.chain.batch_fields import BatchReading
-from gateway.chain.batches import Batch, make_batch
+from gateway.chain.notary.batch_fields import BatchReading
+from gateway.chain.notary.batches import Batch, make_batch
 
 #: The root that upstream's code gave the three readings of ``golden``.
 GOLDEN = bytes.fromhex("b544e48a01367927fec01e38c4a798e831555f32744fc3815636e705c4e47a9a")

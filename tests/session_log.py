@@ -6,9 +6,9 @@ from typing import Any
 
 from gateway.chain import abi
 from gateway.chain.event_cursor import END, Event
-from gateway.chain.renting import RENTED, RETURNED
-from gateway.chain.session_book import LISTENING, OPENED, VOID, Book
-from gateway.chain.session_rules import Step, step_due, step_for
+from gateway.chain.sessions.book import LISTENING, OPENED, VOID, Book
+from gateway.chain.sessions.renting import RENTED, RETURNED
+from gateway.chain.sessions.rules import Step, step_due, step_for
 from gateway.chain.values import LogRecord
 from gateway.log.entry import INFORMATION
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.chain.client import ChainClient
-from gateway.chain.registers import LogRegister
 from gateway.chain.rpc import RpcSettings
-from gateway.chain.session_task import SessionParts, SessionTask
-from gateway.chain.sessions import Rentable
+from gateway.chain.sessions.registers import LogRegister
+from gateway.chain.sessions.sessions import Rentable
+from gateway.chain.sessions.task import SessionParts, SessionTask
 from gateway.task import Progress
 from gateway.writer import Writer
 from tests.event_side import Kills, MortalState

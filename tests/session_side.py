@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from gateway.chain import abi
 from gateway.chain.client import ChainClient
 from gateway.chain.events import Listener
-from gateway.chain.registers import LogRegister
 from gateway.chain.rpc import RpcSettings
-from gateway.chain.session_book import CODES, facts_of
-from gateway.chain.session_journal import LogJournal, Tail, tell
-from gateway.chain.sessions import Rentable, Sessions
+from gateway.chain.sessions.book import CODES, facts_of
+from gateway.chain.sessions.journal import LogJournal, Tail, tell
+from gateway.chain.sessions.registers import LogRegister
+from gateway.chain.sessions.sessions import Rentable, Sessions
 from gateway.chain.totals import MeterPoint
 from gateway.errors import UnavailableError
 from gateway.log.entry import Kind, decode, definition_body, reading_body

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.chain.anchor import Anchored, decode_event, log_of, statement_topics
-from gateway.chain.bundle import Bundle
+from gateway.chain.anchors.bundle import Bundle
+from gateway.chain.anchors.contract import Anchored, decode_event, log_of, statement_topics
 from gateway.chain.ledger import ATTEMPTS_MAX, KEPT
 from gateway.chain.values import LogRecord
 from tests.chain_nodes import ChainNode

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.anchor import log_of
-from gateway.chain.anchor_audit import Audit, audit_anchors
-from gateway.chain.anchoring import _Seen
-from gateway.chain.bundle import AnchorFact, Bundle
+from gateway.chain.anchors.audit import Audit, audit_anchors
+from gateway.chain.anchors.bundle import AnchorFact, Bundle
+from gateway.chain.anchors.contract import log_of
+from gateway.chain.anchors.job import _Seen
 from gateway.log.view import LogView
 from tests.chain_nodes import CHAIN_ID, Anvil
 from tests.chain_site import ChainSite

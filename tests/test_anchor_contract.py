@@ -8,7 +8,8 @@ from itertools import count
 
 import pytest
 
-from gateway.chain.anchor import (
+from gateway.chain.anchors.artefact import load
+from gateway.chain.anchors.contract import (
     AnchorContract,
     Anchored,
     Happened,
@@ -22,7 +23,6 @@ from gateway.chain.anchor import (
     log_of,
     origin_hash,
 )
-from gateway.chain.artefact import load
 from gateway.chain.values import Call
 from tests.chain_nodes import Anvil, Ganache, NodeError
 from tests.contracts import OnChain, gas, people_on, records

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.chain.abi import decode, encode_call
-from gateway.chain.anchor import (
+from gateway.chain.anchors.artefact import load
+from gateway.chain.anchors.contract import (
     AnchorContract,
     Anchored,
     Happened,
@@ -25,7 +26,6 @@ from gateway.chain.anchor import (
     decode_refusal,
     log_of,
 )
-from gateway.chain.artefact import load
 from gateway.chain.values import Call
 from gateway.log.note import checkpoint_text
 from tests.chain_nodes import Anvil, NodeError

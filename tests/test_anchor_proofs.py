@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.chain.anchor import AnchorContract, Statement, decode_number, log_of
-from gateway.chain.artefact import load
+from gateway.chain.anchors.artefact import load
+from gateway.chain.anchors.contract import AnchorContract, Statement, decode_number, log_of
 from gateway.log.tree import (
     MAX_SIZE,
     HashStore,

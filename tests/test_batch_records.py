@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.chain.batch_fields import READINGS_MAX, BatchReading, Link
-from gateway.chain.batches import RECORD_MAX, Batch, make_batch
-from gateway.chain.precise import verify
+from gateway.chain.notary.batch_fields import READINGS_MAX, BatchReading, Link
+from gateway.chain.notary.batches import RECORD_MAX, Batch, make_batch
+from gateway.chain.notary.precise import verify
 from gateway.errors import ConfigError, MalformedError, TamperError
 from tests.precise_oracle import filled_salts
 from tests.reading_batches import GOLDEN, chain, counting, golden, reading

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.chain.batch_fields import (
+from gateway.chain.notary.batch_fields import (
     LINK_KEY,
     Link,
     Stated,
@@ -17,8 +17,8 @@ from gateway.chain.batch_fields import (
     proved_reading,
     reading_of,
 )
-from gateway.chain.batches import check_chain, make_batch
-from gateway.chain.precise import Proof, tree, verify
+from gateway.chain.notary.batches import check_chain, make_batch
+from gateway.chain.notary.precise import Proof, tree, verify
 from gateway.errors import ConfigError, MalformedError, TamperError
 from gateway.reading import PointReading, Scaled, Status
 from tests.precise_oracle import Oracle, filled_salts, running_oracle

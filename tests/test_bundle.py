@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway import durable
-from gateway.chain.bundle import (
+from gateway.chain.anchors.bundle import (
     AnchorFact,
     Bundle,
     Record,
@@ -20,7 +20,7 @@ from gateway.chain.bundle import (
     digest_of,
     encode_record,
 )
-from gateway.chain.bundle_store import BundleStore, surplus
+from gateway.chain.anchors.bundle_store import BundleStore, surplus
 from gateway.errors import MalformedError, TamperError, UnavailableError
 from gateway.log.cid import cid_v1_raw, cid_v1_unixfs
 from gateway.log.note import checkpoint_text, sign_note

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.anchor import AnchorContract, Statement
-from gateway.chain.artefact import load
-from gateway.chain.bundle import AnchorFact, Bundle
-from gateway.chain.timestamps import stamped_file, write_timestamp
+from gateway.chain.anchors.artefact import load
+from gateway.chain.anchors.bundle import AnchorFact, Bundle
+from gateway.chain.anchors.contract import AnchorContract, Statement
+from gateway.chain.anchors.timestamps import stamped_file, write_timestamp
 from gateway.log.tree import inclusion_proof
 from tests.chain_nodes import Anvil
 from tests.log_keys import ORIGIN, entry_bytes

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from gateway.chain.anchoring import AnchorJob
+from gateway.chain.anchors.job import AnchorJob
 from gateway.chain.desk import ChainDesk, Site
 from gateway.config.chain import AnchorConfig, ChainConfig
 from gateway.task import Supervisor
@@ -100,7 +100,8 @@ async def test_a_place_that_cannot_be_written_is_a_state_of_the_chain(tmp_path: 
 
 def test_the_names_that_the_desk_notes_are_those_that_are_raised() -> None:
     """A state that nobody raises would never be noted."""
-    from gateway.chain import anchoring, nonces, opening, sender, worker
+    from gateway.chain import nonces, opening, sender, worker
+    from gateway.chain.anchors import job as anchoring
 
     sources = "".join(Path(module.__file__ or "").read_text() for module in (anchoring, nonces, sender, worker))
     for state in opening._NOTED:

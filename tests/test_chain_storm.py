@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.anchor import AnchorContract, Statement
+from gateway.chain.anchors.contract import AnchorContract, Statement
 from gateway.chain.transaction import Fees, Transaction
 from tests.chain_nodes import CHAIN_ID
 from tests.chain_storm import Storm

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.chain.artefact import load
+from gateway.chain.anchors.artefact import load
 from gateway.chain.job import Held
 from gateway.chain.ledger import ATTEMPTS_MAX, FINAL
 from gateway.chain.transaction import Fees, Transaction

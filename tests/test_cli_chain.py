@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.artefact import load
-from gateway.cli import chain
-from gateway.cli.chain_choice import for_people
+from gateway.chain.anchors.artefact import load
+from gateway.cli.chain import command as chain
+from gateway.cli.chain.choice import for_people
 from gateway.status import SOCKET
 from tests.chain_nodes import CHAIN_ID, WEI_PER_COIN, Anvil
 from tests.chain_told import Site, ToldSite, command

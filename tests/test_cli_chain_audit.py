@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.origin_calls import Co2, save_a_producing
+from gateway.chain.origin.calls import Co2, save_a_producing
 from tests.chain_nodes import CHAIN_ID, Anvil
 from tests.chain_told import Site, ToldSite
 from tests.log_dir import Station

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.enrol_origin import update_smart_meter
-from gateway.chain.origin_calls import Release, Role, asset_a, read_asset_a, registry
+from gateway.chain.origin.calls import Release, Role, asset_a, read_asset_a, registry
+from gateway.chain.origin.enrol import update_smart_meter
 from gateway.chain.values import Call
-from gateway.cli.chain_choice import for_people
+from gateway.cli.chain.choice import for_people
 from tests.chain_nodes import CHAIN_ID, Anvil, funded_key
 from tests.chain_told import Site
 from tests.origin_side import OriginSide

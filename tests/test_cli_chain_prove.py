@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.notary import device_of, folder_of
+from gateway.chain.notary.job import device_of, folder_of
 from gateway.chain.totals import MeterPoint
 from tests.chain_nodes import CHAIN_ID, Anvil
 from tests.chain_told import ToldSite, command

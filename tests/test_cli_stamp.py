@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.bundle import AnchorFact, Bundle
-from gateway.chain.bundle_store import FOLDER, BundleStore
-from gateway.chain.timestamps import verify_timestamp
+from gateway.chain.anchors.bundle import AnchorFact, Bundle
+from gateway.chain.anchors.bundle_store import FOLDER, BundleStore
+from gateway.chain.anchors.timestamps import verify_timestamp
 from gateway.cli.main import run
 from gateway.log.tree import HashStore, leaf_hash
 from tests.log_dir import ORIGIN

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain import anchor, artefact
 from gateway.chain.abi import selector, topic, types_of
-from gateway.chain.artefact import load
+from gateway.chain.anchors import artefact
+from gateway.chain.anchors import contract as anchor
+from gateway.chain.anchors.artefact import load
 from gateway.errors import ConfigError
 from tests.contracts import OURS, artefact_text, compile_sources
 from tests.parts import ROOT
@@ -76,7 +77,7 @@ def test_the_runtime_has_no_instruction_that_london_lacks() -> None:
 
 def test_the_binding_names_what_the_contract_has() -> None:
     """Each function, event and error that the binding writes out is in the ABI, and no event or error is left out."""
-    text = (ROOT / "gateway/chain/anchor.py").read_text().replace("{_STATEMENT}", anchor._STATEMENT)
+    text = (ROOT / "gateway/chain/anchors/contract.py").read_text().replace("{_STATEMENT}", anchor._STATEMENT)
     text = text.replace("{form}", "announce")
     written = {name for name in re.findall(r'"(\w+\([a-z0-9,\[\]]*\))"', text) if name != "contracts"}
     known = {(kind, name) for kind, name in map(_declared, load().abi)}

@@ -7,9 +7,9 @@ from string import Template
 
 from gateway.bond.units import whole_watt_hours
 from gateway.chain.abi import encode_call, topic
-from gateway.chain.notary import device_of, folder_of, proof_of
-from gateway.chain.notary_store import BatchStore
-from gateway.chain.precise import verify
+from gateway.chain.notary.job import device_of, folder_of, proof_of
+from gateway.chain.notary.precise import verify
+from gateway.chain.notary.store import BatchStore
 from gateway.chain.subjects import notary_settings
 from gateway.config.chain import NotaryConfig
 from gateway.log.entry import Entry, Kind, points_of

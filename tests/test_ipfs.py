@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.bundle import Bundle
-from gateway.chain.ipfs import CidDiffers, IpfsNode
+from gateway.chain.anchors.bundle import Bundle
+from gateway.chain.anchors.ipfs import CidDiffers, IpfsNode
 from gateway.errors import SignerError, UnavailableError
 from gateway.secrets import read_secret
 from tests.ipfs_node import Gate, IpfsServer

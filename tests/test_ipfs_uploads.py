@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.bundle import Bundle
-from gateway.chain.bundle_store import BundleStore
-from gateway.chain.ipfs import IpfsNode
-from gateway.chain.uploads import UploadPace, Uploads
+from gateway.chain.anchors.bundle import Bundle
+from gateway.chain.anchors.bundle_store import BundleStore
+from gateway.chain.anchors.ipfs import IpfsNode
+from gateway.chain.anchors.uploads import UploadPace, Uploads
 from gateway.errors import SignerError
 from gateway.task import Progress
 from tests.delivery import eventually
@@ -134,7 +134,7 @@ async def test_a_node_that_is_away_is_asked_later_and_later(
             enough.set()
             await asyncio.Future()
 
-    monkeypatch.setattr("gateway.chain.uploads.asyncio.sleep", noted)
+    monkeypatch.setattr("gateway.chain.anchors.uploads.asyncio.sleep", noted)
     uploads = Uploads(IpfsNode("http://127.0.0.1:1"), store, pace=UploadPace(pause_s=10, pause_s_max=3600))
     async with running(uploads):
         await enough.wait()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.batch_fields import BatchReading
-from gateway.chain.batches import Batch, make_batch
-from gateway.chain.notary_audit import NotaryAudit
+from gateway.chain.notary.audit import NotaryAudit
+from gateway.chain.notary.batch_fields import BatchReading
+from gateway.chain.notary.batches import Batch, make_batch
 from gateway.chain.totals import MeterPoint
 from gateway.log.entry import Kind, definition_body
 from gateway.log.view import LogView

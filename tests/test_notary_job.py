@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.chain import abi
-from gateway.chain.batch_fields import proved_reading
-from gateway.chain.batches import Batch, check_chain
-from gateway.chain.notary import EVENT, NotaryJob, NotarySettings, ProvedReading, proof_of, topics_of
-from gateway.chain.notary_store import Anchoring, BatchStore
-from gateway.chain.precise import verify
+from gateway.chain.notary.batch_fields import proved_reading
+from gateway.chain.notary.batches import Batch, check_chain
+from gateway.chain.notary.job import EVENT, NotaryJob, NotarySettings, ProvedReading, proof_of, topics_of
+from gateway.chain.notary.precise import verify
+from gateway.chain.notary.store import Anchoring, BatchStore
 from gateway.errors import ConfigError, MalformedError, TamperError
 from gateway.log.log import Appended
 from gateway.reading import Status

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.chain.batch_fields import Stated
-from gateway.chain.batches import Batch
-from gateway.chain.notary_proof import FILE_MAX, NotaryProof
+from gateway.chain.notary.batch_fields import Stated
+from gateway.chain.notary.batches import Batch
+from gateway.chain.notary.proof_file import FILE_MAX, NotaryProof
 from gateway.errors import MalformedError, TamperError
 from tests.precise_oracle import Oracle, running_oracle
 from tests.reading_batches import chain, golden

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from gateway.bond.record import as_bytes32, file_hash
-from gateway.chain.enrol_origin import set_active, update_smart_meter
 from gateway.chain.job import Held
-from gateway.chain.origin import AGREES, ALARM, DIFFERS
-from gateway.chain.origin_calls import Co2, Release, Role, save_a_producing
-from gateway.chain.origin_registry import BOND, NATIVE
+from gateway.chain.origin.calls import Co2, Release, Role, save_a_producing
+from gateway.chain.origin.enrol import set_active, update_smart_meter
+from gateway.chain.origin.job import AGREES, ALARM, DIFFERS
+from gateway.chain.origin.registry import BOND, NATIVE
 from gateway.log.tree import leaf_hash
 from tests.chain_nodes import Anvil, Ganache
 from tests.origin_side import OriginSide

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.origin_audit import OriginAudit, audit_origin
-from gateway.chain.origin_calls import Co2, Release, Role, save_a_consuming, save_a_producing, save_b
-from gateway.chain.origin_registry import BOND
+from gateway.chain.origin.audit import OriginAudit, audit_origin
+from gateway.chain.origin.calls import Co2, Release, Role, save_a_consuming, save_a_producing, save_b
+from gateway.chain.origin.registry import BOND
 from gateway.errors import PrunedError
 from gateway.log.entry import Kind, definition_body
 from gateway.log.tree import leaf_hash

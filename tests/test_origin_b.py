@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.enrol_origin import set_active
 from gateway.chain.job import Held
-from gateway.chain.origin import AGREES, DIFFERS
-from gateway.chain.origin_calls import Release, Role, asset_b, read_asset_b, save_b
+from gateway.chain.origin.calls import Release, Role, asset_b, read_asset_b, save_b
+from gateway.chain.origin.enrol import set_active
+from gateway.chain.origin.job import AGREES, DIFFERS
 from gateway.chain.values import Call
 from gateway.log.cid import cid_v1_raw
 from tests.chain_nodes import Anvil, Ganache

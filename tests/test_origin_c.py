@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.enrol_origin import Release
 from gateway.chain.job import Held
-from gateway.chain.origin import AGREES
-from gateway.chain.origin_calls import save_c
+from gateway.chain.origin.calls import save_c
+from gateway.chain.origin.enrol import Release
+from gateway.chain.origin.job import AGREES
 from gateway.log.entry import decode
 from tests.chain_nodes import Anvil
 from tests.origin_side import OriginSide

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.bond.record import as_bytes32
 from gateway.chain import abi
-from gateway.chain.origin_calls import (
+from gateway.chain.origin.calls import (
     Asset,
     Co2,
     MeterRead,

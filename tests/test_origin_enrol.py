@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.enrol_origin import (
+from gateway.chain.origin.calls import Release, Role, asset_a, read_asset_a, user_registry
+from gateway.chain.origin.enrol import (
     Location,
     RoleB,
     enrol,
@@ -23,7 +24,6 @@ from gateway.chain.enrol_origin import (
     text32,
     update_smart_meter,
 )
-from gateway.chain.origin_calls import Release, Role, asset_a, read_asset_a, user_registry
 from gateway.chain.values import Call
 from gateway.errors import CallReverted, ConfigError, MalformedError
 from tests.chain_nodes import Anvil

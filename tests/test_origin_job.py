@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.origin_calls import Release
-from gateway.chain.origin_memory import Memory, Saying, load, save
+from gateway.chain.origin.calls import Release
+from gateway.chain.origin.memory import Memory, Saying, load, save
 from gateway.reading import Scaled
 from gateway.state import State
 from tests.chain_nodes import Anvil

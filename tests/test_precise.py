@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.chain.precise import Proof, Step, new_salts, sorted_keys, tree, verify
-from gateway.chain.precise_text import TEXT_MAX, canonical, packed_key, packed_value, value_of
+from gateway.chain.notary.precise import Proof, Step, new_salts, sorted_keys, tree, verify
+from gateway.chain.notary.precise_text import TEXT_MAX, canonical, packed_key, packed_value, value_of
 from gateway.errors import ConfigError, MalformedError
 from tests.precise_oracle import filled_salts
 from tests.precise_records import is_key, keys, texts, values

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.chain.precise import PATH_MAX, PROOF_MAX, Proof, Step, tree, verifier_call, verify
+from gateway.chain.notary.precise import PATH_MAX, PROOF_MAX, Proof, Step, tree, verifier_call, verify
 from gateway.errors import ConfigError, MalformedError
 from tests.precise_oracle import filled_salts
 

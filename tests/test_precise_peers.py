@@ -11,8 +11,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.chain.precise import Proof, Step, extended_root, schema_hash, sorted_keys, tree, verifier_call, verify
-from gateway.chain.precise_text import canonical, packed_key, packed_value
+from gateway.chain.notary.precise import (
+    Proof,
+    Step,
+    extended_root,
+    schema_hash,
+    sorted_keys,
+    tree,
+    verifier_call,
+    verify,
+)
+from gateway.chain.notary.precise_text import canonical, packed_key, packed_value
 from gateway.errors import ConfigError
 from gateway.signing.evm import keccak256
 from tests.chain_nodes import Anvil, deploy

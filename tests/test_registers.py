@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chain.registers import LogRegister, RegisterValue
+from gateway.chain.sessions.registers import LogRegister, RegisterValue
 from gateway.chain.totals import MeterPoint
 from gateway.log.entry import Kind, definition_body, reading_body
 from gateway.log.log import Log

@@ -12,13 +12,13 @@ import pytest
 
 from drivers.keys.file import open_file_key
 from gateway.chain.desk import Site
-from gateway.chain.enrol_origin import update_smart_meter
 from gateway.chain.ledger import Ledger
-from gateway.chain.notary import proof_of
+from gateway.chain.notary.job import proof_of
+from gateway.chain.notary.precise import verify
 from gateway.chain.opening import open_account
-from gateway.chain.origin_audit import audit_origin
-from gateway.chain.origin_calls import Release
-from gateway.chain.precise import verify
+from gateway.chain.origin.audit import audit_origin
+from gateway.chain.origin.calls import Release
+from gateway.chain.origin.enrol import update_smart_meter
 from gateway.chain.reporting import batches_of, subject_of
 from gateway.chain.sender import Limits
 from gateway.chain.subjects import make_jobs, origin_name

@@ -9,8 +9,8 @@ import pytest
 from coincurve import PrivateKey
 
 from gateway.chain.abi import decode, encode_call, topic
-from gateway.chain.anchor import AnchorContract, Right, Statement, log_of
-from gateway.chain.artefact import load
+from gateway.chain.anchors.artefact import load
+from gateway.chain.anchors.contract import AnchorContract, Right, Statement, log_of
 from gateway.signing.evm import address, keccak256
 from tests.chain_nodes import Anvil
 from tests.contracts import OnChain, compiled, gas, people_on, records

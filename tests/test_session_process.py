@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from gateway.chain.client import ChainClient
-from gateway.chain.registers import LogRegister
 from gateway.chain.rpc import RpcSettings
-from gateway.chain.session_journal import LogJournal
-from gateway.chain.session_task import SessionParts, SessionTask
+from gateway.chain.sessions.journal import LogJournal
+from gateway.chain.sessions.registers import LogRegister
+from gateway.chain.sessions.task import SessionParts, SessionTask
 from gateway.errors import ConfigError
 from gateway.state import State
 from gateway.task import Progress

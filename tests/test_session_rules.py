@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.chain import abi
 from gateway.chain.event_cursor import END, Event
-from gateway.chain.renting import RENTED, RETURNED, rents_of
-from gateway.chain.session_book import (
+from gateway.chain.sessions.book import (
     BOOKED,
     BOOKED_MAX,
     CLOSED,
@@ -29,6 +28,7 @@ from gateway.chain.session_book import (
     facts_of,
     text_of,
 )
+from gateway.chain.sessions.renting import RENTED, RETURNED, rents_of
 from gateway.log.entry import INFORMATION, WARNING
 from tests.session_log import ANNA, BERT, CONTRACT, OBJECT, SessionLog, at, record, rented, returned
 

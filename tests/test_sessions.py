@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.chain import abi
-from gateway.chain.session_book import text_of
+from gateway.chain.sessions.book import text_of
 from gateway.errors import UnavailableError
 from gateway.log.entry import ALARM, INFORMATION, WARNING, decode
 from gateway.log.view import LogView

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.chain.bundle import AnchorFact
-from gateway.chain.timestamps import TAG, read_timestamp, stamped_file, verify_timestamp, write_timestamp
+from gateway.chain.anchors.bundle import AnchorFact
+from gateway.chain.anchors.timestamps import TAG, read_timestamp, stamped_file, verify_timestamp, write_timestamp
 from gateway.errors import MalformedError, TamperError
 from gateway.log.tree import HashStore, inclusion_proof, leaf_hash
 from tests.log_keys import entry_bytes

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.chain.client import ChainClient
-from gateway.chain.notary import device_of, folder_of
-from gateway.chain.notary_store import BatchStore
-from gateway.chain.origin_audit import Subject
-from gateway.chain.origin_calls import Release, Role
+from gateway.chain.notary.job import device_of, folder_of
+from gateway.chain.notary.store import BatchStore
+from gateway.chain.origin.audit import Subject
+from gateway.chain.origin.calls import Release, Role
 from gateway.chain.subjects import make_registry, notary_settings
 from gateway.chain.totals import MeterPoint
 from gateway.config.chain import NotaryConfig, OriginConfig
@@ -16,13 +16,13 @@ from gateway.errors import ConfigError
 
 
 def batches_of(config: NotaryConfig, state_dir: Path, origin: str) -> BatchStore:
-    """The batches of one point of the log *origin*, for ``gateway.chain.notary.proof_of``."""
+    """The batches of one point of the log *origin*, for ``gateway.chain.notary.job.proof_of``."""
     settings = notary_settings(config)
     return BatchStore(folder_of(state_dir, settings.name, device_of(origin, settings.point)))
 
 
 async def subject_of(config: OriginConfig, client: ChainClient, block: int) -> tuple[Subject, int]:
-    """What ``gateway.chain.origin_audit`` replays up to *block*, and the total that the registry holds there.
+    """What ``gateway.chain.origin.audit`` replays up to *block*, and the total that the registry holds there.
 
     Raises ChainUnavailable, ConfigError where the address in the config does not answer as such a registry.
     """

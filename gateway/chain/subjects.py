@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gateway.chain.anchoring import AnchorJob, AnchorSettings
-from gateway.chain.bundle_store import FOLDER, BundleStore
+from gateway.chain.anchors.bundle_store import FOLDER, BundleStore
+from gateway.chain.anchors.job import AnchorJob, AnchorSettings
 from gateway.chain.client import ChainClient
 from gateway.chain.desk import Site
 from gateway.chain.job import Job
@@ -18,10 +18,10 @@ from gateway.state import State
 
 # Imported late, below: what a chain is not told of costs nothing.
 if TYPE_CHECKING:
-    from gateway.chain.notary import NotarySettings
-    from gateway.chain.origin_registry import Registry
-    from gateway.chain.session_task import SessionTask
-    from gateway.chain.uploads import Uploads
+    from gateway.chain.anchors.uploads import Uploads
+    from gateway.chain.notary.job import NotarySettings
+    from gateway.chain.origin.registry import Registry
+    from gateway.chain.sessions.task import SessionTask
 
 #: How often a contract is listened to: as often as blocks come.
 _LISTEN_S = 5
@@ -52,10 +52,10 @@ def make_sessions(
     config: ChainConfig, one: SessionConfig, site: Site, state: State, open_client: Callable[[], ChainClient]
 ) -> SessionTask:
     """What listens for the rents of one object."""
-    from gateway.chain.registers import LogRegister
-    from gateway.chain.session_journal import LogJournal
-    from gateway.chain.session_task import SessionParts, SessionTask
-    from gateway.chain.sessions import Rentable
+    from gateway.chain.sessions.journal import LogJournal
+    from gateway.chain.sessions.registers import LogRegister
+    from gateway.chain.sessions.sessions import Rentable
+    from gateway.chain.sessions.task import SessionParts, SessionTask
     from gateway.chain.totals import MeterPoint
 
     rentable = Rentable(contract=one.contract, object_id=one.object_id)
@@ -75,8 +75,8 @@ def make_uploads(config: ChainConfig, site: Site) -> Uploads | None:
     """What brings the anchored notes to IPFS; None where none is configured."""
     if config.ipfs is None:
         return None
-    from gateway.chain.ipfs import IpfsNode
-    from gateway.chain.uploads import Uploads
+    from gateway.chain.anchors.ipfs import IpfsNode
+    from gateway.chain.anchors.uploads import Uploads
 
     secret = partial(read_secret, config.ipfs.token, site.state_dir) if config.ipfs.token else None
     node = IpfsNode(config.ipfs.url, ca=config.ipfs.ca, secret=secret)
@@ -85,7 +85,7 @@ def make_uploads(config: ChainConfig, site: Site) -> Uploads | None:
 
 def notary_settings(config: NotaryConfig) -> NotarySettings:
     """The batches of one point."""
-    from gateway.chain.notary import NotarySettings
+    from gateway.chain.notary.job import NotarySettings
     from gateway.chain.totals import MeterPoint
 
     return NotarySettings(
@@ -98,8 +98,8 @@ def notary_settings(config: NotaryConfig) -> NotarySettings:
 
 def make_registry(config: OriginConfig, client: ChainClient, account: str) -> Registry:
     """The registry of an asset."""
-    from gateway.chain.origin_calls import Role
-    from gateway.chain.origin_registry import Place, RegistryA, RegistryB, RegistryC
+    from gateway.chain.origin.calls import Role
+    from gateway.chain.origin.registry import Place, RegistryA, RegistryB, RegistryC
 
     place = Place(
         client=client,
@@ -114,7 +114,7 @@ def make_registry(config: OriginConfig, client: ChainClient, account: str) -> Re
 
 
 def _notary(config: NotaryConfig, site: Site, client: ChainClient, account: str) -> Job:
-    from gateway.chain.notary import NotaryJob
+    from gateway.chain.notary.job import NotaryJob
     from gateway.chain.totals import LogTotals
 
     return NotaryJob(notary_settings(config), LogTotals(site.log), client, account, site.state_dir)
@@ -128,7 +128,7 @@ def origin_name(config: OriginConfig) -> str:
 def _origin(
     config: OriginConfig, chain: ChainConfig, site: Site, state: State, client: ChainClient, account: str
 ) -> Job:
-    from gateway.chain.origin import OriginJob, OriginSettings
+    from gateway.chain.origin.job import OriginJob, OriginSettings
     from gateway.chain.totals import LogTotals, MeterPoint
 
     co2 = config.co2

@@ -41,7 +41,7 @@ COMMANDS: dict[str, str] = {
     "simulate": "gateway.cli.simulate",
     "config": "gateway.cli.config",
     "witness": "gateway.cli.witness",
-    "chain": "gateway.cli.chain",
+    "chain": "gateway.cli.chain.command",
     "did": "gateway.cli.did",
 }
 

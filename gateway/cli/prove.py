@@ -224,7 +224,7 @@ def _proof(seq: int, which: str, job: _Job) -> tuple[bytes, _Report]:
 
 def _write_stamp(seq: int, args: argparse.Namespace, job: _Job) -> int:
     # Imported late: of a chain, nothing else here needs to know.
-    from gateway.chain.timestamps import stamped_file
+    from gateway.chain.anchors.timestamps import stamped_file
     from gateway.cli.stamp import stamp
 
     entry = _entry(seq, job)

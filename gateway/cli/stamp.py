@@ -1,7 +1,7 @@
 """``log prove SEQ --ots``: one entry's way up to its anchor on a chain, as an OpenTimestamps file.
 
-Of the anchored checkpoints that the board still has (``gateway.chain.bundle_store``), the smallest one that covers the
-entry is taken: it was anchored soonest, so its block says most about when the entry existed.
+Of the anchored checkpoints that the board still has (``gateway.chain.anchors.bundle_store``), the smallest one that
+covers the entry is taken: it was anchored soonest, so its block says most about when the entry existed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.chain.bundle import AnchorFact
-from gateway.chain.bundle_store import FOLDER, BundleStore
-from gateway.chain.timestamps import write_timestamp
+from gateway.chain.anchors.bundle import AnchorFact
+from gateway.chain.anchors.bundle_store import FOLDER, BundleStore
+from gateway.chain.anchors.timestamps import write_timestamp
 from gateway.errors import TamperError, UnavailableError
 from gateway.log.proving import audit_path, node_sources, proving_hashes
 from gateway.log.view import LogView

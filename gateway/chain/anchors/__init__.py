@@ -1,0 +1,1 @@
+"""The log's checkpoints in the anchor contract, and the notes that they name."""

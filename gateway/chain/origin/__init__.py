@@ -1,0 +1,1 @@
+"""Totals of meters in the asset registries of Energy Web Origin."""

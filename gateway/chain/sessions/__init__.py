@@ -1,0 +1,1 @@
+"""Rents of shared objects as metered sessions in the log."""

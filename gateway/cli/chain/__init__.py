@@ -1,0 +1,1 @@
+"""The ``chain`` command, one module for each action."""
