@@ -1,22 +1,30 @@
-"""``make lab-chain``: 500 anchors in each form with random kill -9 of the gateway; writes ``docs/lab-chain.md``.
+"""``make lab-chain``: 500 anchors in each form with random kill -9 of the gateway, and storms; ``docs/lab-chain.md``.
 
-``LAB_ANCHORS`` sets how many (500). Half an hour: an anchor each second at most, and a start for every few of them.
+``LAB_ANCHORS`` sets how many anchors (500): an anchor each second at most, and a start for every few of them, half an
+hour. ``LAB_STORMS`` sets how many storms of each kind (250), a few seconds each: half an hour, too.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import platform
 import sys
 import tempfile
+import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.anchor_lab import Anchoring, Lived, kill_until
 from tests.chain_nodes import Anvil
+from tests.chain_storm import Storm
 from tests.parts import ROOT
 
 ANCHORS = int(os.environ.get("LAB_ANCHORS", "500"))
+STORMS = int(os.environ.get("LAB_STORMS", "250"))
+ACTIONS = 150
 RESULT = ROOT / "docs" / "lab-chain.md"
 
 
@@ -33,6 +41,56 @@ def _row(form: str, lived: Lived) -> str:
     )
 
 
+_COLUMNS = (
+    *("form", "end points", "storms", "rounds", "ends", "chain went back", "foreign", "state lost", "given up"),
+    *("anchors", "faults", "time", "as promised"),
+)
+
+
+def _storms(number: int, *, growing: bool, liar: bool) -> tuple[str, bool]:
+    """A row of the second table, and whether all was as promised."""
+    counts: Counter[str] = Counter()
+    faults, began_s = [], time.monotonic()
+    for seed in range(number * STORMS, (number + 1) * STORMS):
+        with tempfile.TemporaryDirectory(prefix="storm-") as folder:
+            told = asyncio.run(Storm(Path(folder), seed, growing=growing, liar=liar).run(ACTIONS))
+        counts.update(told.counts)
+        counts["anchors"] += len(told.sizes)
+        faults += [f"seed {seed}: {fault}" for fault in told.faults]
+    for fault in faults:
+        print(fault, flush=True)
+    ends = sum(times for name, times in counts.items() if name.startswith("crash in ")) + counts["cancel"]
+    back = counts["shallow"] + counts["deeper"] + counts["older"]
+    cells = [
+        "growing" if growing else "event",
+        "two, one lies" if liar else "one",
+        STORMS,
+        counts["rounds"],
+        ends,
+        back,
+        counts["foreign"],
+        counts["restore"],
+        counts["ended superseded"],
+        counts["anchors"],
+        len(faults),
+        f"{(time.monotonic() - began_s) / 60:.0f} min",
+        "NO" if faults else "yes",
+    ]
+    return f"| {' | '.join(map(str, cells))} |", not faults
+
+
+def _all_storms() -> tuple[list[str], bool]:
+    # Each storm has thousands of troubles, as it should.
+    logging.disable(logging.CRITICAL)
+    rows, good = [], True
+    for number in range(4):
+        row, fine = _storms(number, growing=bool(number & 1), liar=bool(number & 2))
+        print(row, flush=True)
+        rows.append(row)
+        good = good and fine
+    return rows, good
+
+
 def main() -> int:
     rows, good = [], True
     for number, form in enumerate(("event", "growing")):
@@ -41,6 +99,7 @@ def main() -> int:
         rows.append(_row(form, lived))
         good = good and _good(lived)
         print(rows[-1], flush=True)
+    storms, fine = _all_storms()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.release()}"
     lines = [
         "# Anchors under random kills",
@@ -56,10 +115,24 @@ def main() -> int:
         "| form | anchors | kills | transactions | agreeing with the log | findings | time | as promised |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *rows,
+        "",
+        "## Storms",
+        "",
+        f"Each storm is {ACTIONS} seeded actions on an anvil whose blocks are made one by one: the process ends at",
+        "a random call of client, ledger or job, before it or behind it; blocks are replaced, mostly less deep than",
+        "counts; the node is killed, or starts from an older state; a waiting transaction is dropped, or an old one",
+        "comes back; the same key is used elsewhere; fees jump, the account runs dry, the state directory is lost or",
+        "an older one; one end point is away, or of two one lies. Then it is calm, and each size must be there at most",
+        "once, the sizes growing (where the chain did not go back deeper than counts), no nonce left out, nothing",
+        "under way, and the newest checkpoint anchored.",
+        "",
+        f"| {' | '.join(_COLUMNS)} |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        *storms,
     ]
-    if ANCHORS >= 500:
+    if ANCHORS >= 500 and STORMS >= 250:
         RESULT.write_text("\n".join(lines) + "\n")
-    return 0 if good else 1
+    return 0 if good and fine else 1
 
 
 if __name__ == "__main__":
