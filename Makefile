@@ -26,7 +26,7 @@ check: setup
 	@$(BIN)/mypy
 
 test: setup peers check
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The long laboratory: 200 kills of a loaded gateway, and more. It writes docs/lab.md.
 lab: setup peers
@@ -36,7 +36,7 @@ lab: setup peers
 fuzz: setup
 	@$(BIN)/python -m tests.fuzz_decoders
 
-# A thousand anchors on a real node, with the gateway killed all the time; an hour. It writes docs/lab-chain.md.
+# A thousand anchors on a real node, with the gateway killed all the time, and a thousand storms; two hours. It writes docs/lab-chain.md.
 lab-chain: setup peers
 	@$(BIN)/python -m tests.lab_chain
 
