@@ -175,12 +175,12 @@ async def test_another_contract_in_the_config_while_one_is_under_way(site: Chain
 async def test_an_event_that_is_missing_is_told_once_and_keeps_nothing_back(site: ChainSite, node: Anvil) -> None:
     """The transaction succeeded and said nothing, as at an address without our contract: it ends all the same."""
     site.growing, site.notes.size = False, 4
-    await site.open().anchor()
+    opened = site.open()
+    await opened.anchor()
+    await opened.settle()
     node.rpc("anvil_setCode", site.contract, "0x00")
     node.rpc("evm_setAutomine", False)
     site.notes.size = 9
-    opened = site.open()
-    await opened.settle()
     assert await opened.anchor()
     node.mine()
     with pytest.raises(MalformedError, match=f"without an event of {site.contract}"):

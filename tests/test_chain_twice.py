@@ -177,3 +177,34 @@ async def test_one_that_must_agree_is_not_given_up_by_one_alone(site: ChainSite,
             await opened.sender.step()
         client.close()
     assert len(opened.ledger.live) == 1
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "in another block"])
+async def test_a_reorganisation_while_the_receipt_is_looked_at(site: ChainSite, node: Anvil, again: bool) -> None:
+    """It was deep enough a moment ago, and is in no block or in a new one now: it is looked at again."""
+    site.limits = replace(QUICK, confirmations=3)
+    site.notes.size = 4
+    client = site.client()
+    opened, real = site.open(client), client.agreed_receipt
+    await opened.anchor()
+    node.mine(2)
+
+    async def reorganised(transaction: bytes) -> Any:
+        client.agreed_receipt = real  # type: ignore[method-assign]
+        (record,) = opened.ledger.live
+        node.reorg(3)
+        if again:
+            node.rpc("evm_setAutomine", False)
+            node.rpc("eth_sendRawTransaction", "0x" + record.attempts[0].signed.raw.hex())
+            node.mine()
+        return await real(transaction)
+
+    client.agreed_receipt = reorganised  # type: ignore[method-assign]
+    await opened.sender.step()
+    assert site.settled == []
+    assert opened.sender.under_way is not None
+    for _ in range(4):
+        await opened.sender.step()
+        node.mine()
+    await opened.settle()
+    assert await anchored(site) == [4]

@@ -119,7 +119,7 @@ class Sender:
         except GatewayError as error:
             # It is on the chain, whatever the job thinks of that.
             trouble = error
-        await self._durably(self._ledger.put, record.ended(FINAL if agreed.succeeded else FAILED, agreed))
+        await self._to_its_end(self._ledger.put, record.ended(FINAL if agreed.succeeded else FAILED, agreed))
         if trouble is not None:
             raise trouble
         return True
@@ -165,10 +165,10 @@ class Sender:
             raise Held("fees-above-cap", words)
         attempt = await self._signed(nonce, fees, gas, intent.call)
         # Not before: an account without coins shall not fill the disk with what is never said.
-        await self._durably(intent.keep)
+        await self._to_its_end(intent.keep)
         record = Record(job=job, key=intent.key, nonce=nonce, call=intent.call, gas=gas, attempts=(attempt,))
         # A crash before this line forgets the signature; behind it the same bytes are sent again.
-        await self._durably(self._ledger.put, record)
+        await self._to_its_end(self._ledger.put, record)
         await self._send(record)
 
     async def _signed(self, nonce: int, fees: Fees, gas: int, call: Call) -> Attempt:
@@ -180,12 +180,12 @@ class Sender:
                 "low-balance",
                 f"{self._account.address} has {coins(balance)} coins and needs {needed}: send some to that address",
             )
-        return Attempt(signed=await asyncio.to_thread(self._account.sign, transaction), fees=fees)
+        return Attempt(signed=await self._to_its_end(self._account.sign, transaction), fees=fees)
 
-    async def _durably(self, change: Callable[..., T], *values: object) -> T:
+    async def _to_its_end(self, change: Callable[..., T], *values: object) -> T:
         """Runs *change* in a thread, and waits for its end also where this task is ended meanwhile.
 
-        Or it would go on behind the end, and write over what the next start has written.
+        Or it would go on behind the end, write over what the next start has written, or sign with a key that is closed.
         """
         running = asyncio.ensure_future(asyncio.to_thread(change, *values))
         try:
@@ -231,7 +231,7 @@ class Sender:
             raise Held("fees-above-cap", f"{record.key} waits with {offered}, and the cap allows no higher offer")
         attempt = await self._signed(record.nonce, fees, record.gas, record.call)
         record = replace(record, attempts=(*record.attempts, attempt))
-        await self._durably(self._ledger.put, record)
+        await self._to_its_end(self._ledger.put, record)
         await self._send(record)
 
     async def _receipt(self, record: Record) -> Receipt | None:
@@ -274,7 +274,7 @@ class Sender:
             record.nonce,
             self._account.address,
         )
-        await self._durably(self._ledger.put, record.superseded())
+        await self._to_its_end(self._ledger.put, record.superseded())
 
     async def _fill(self, nonce: int, record: Record) -> None:
         """Sees to the nonces before *record*: what had ended is sent again, and a hole gets an empty transaction."""
@@ -288,7 +288,7 @@ class Sender:
 
     async def _revive(self, nonce: int) -> bool:
         """Whether something that had ended is under way again, since the chain went back to *nonce*."""
-        revived = await self._durably(self._ledger.revive, nonce)
+        revived = await self._to_its_end(self._ledger.revive, nonce)
         if revived:
             _log.warning("the chain went back to nonce %d of %s: sent again", nonce, self._account.address)
         return bool(revived)

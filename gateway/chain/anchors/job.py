@@ -39,8 +39,8 @@ _log = logging.getLogger(__name__)
 BACK_BLOCKS = 50_000
 #: Blocks that are read again each time: the chain may have been reorganised since.
 _AGAIN_BLOCKS = 256
-#: How many of the newest kept bundles are looked at.
-_KEPT_LOOKED_AT = 16
+#: How many of the newest kept bundles are looked at; other chains have theirs among them.
+_KEPT_LOOKED_AT = 256
 
 
 class Checkpoints(Protocol):
@@ -193,20 +193,19 @@ class AnchorJob:
         return now_s - ((await self._client.head()).time_s - block.time_s)
 
     def _kept(self) -> tuple[int, int] | None:
-        """Size and block of the largest anchor that a kept bundle has in this contract. Blocks."""
+        """Size and block of the anchor that the newest kept bundle has in this contract. Blocks."""
         try:
             digests = self._bundles.digests()
         except OSError as error:
             raise UnavailableError(f"the kept bundles cannot be read ({error.strerror}): check the disk") from error
-        kept = map(self._readable, digests[-_KEPT_LOOKED_AT:])
-        facts = [
-            (fact.size, fact.block)
-            for one in kept
-            if one is not None and one.bundle.checkpoint.origin == self._log.origin
-            for fact in one.record.anchors
-            if (fact.chain_id, fact.contract) == (self._client.chain_id, self._settings.contract)
-        ]
-        return max(facts, default=None)
+        here = (self._client.chain_id, self._settings.contract)
+        for digest in reversed(digests[-_KEPT_LOOKED_AT:]):
+            kept = self._readable(digest)
+            if kept is not None and kept.bundle.checkpoint.origin == self._log.origin:
+                facts = [fact for fact in kept.record.anchors if (fact.chain_id, fact.contract) == here]
+                if facts:
+                    return max((fact.size, fact.block) for fact in facts)
+        return None
 
     def _readable(self, digest: bytes) -> Kept | None:
         """A bundle that was changed is the audit's business; here the others, or the chain, tell the same."""
