@@ -110,7 +110,8 @@ class Ledger:
         try:
             self._records = [_record(item) for item in kept or []]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise MalformedError(f"the ledger of {address} cannot be read ({error!r})") from error
+            advice = "move its file in state_dir/chain away: what the chain has is read back from it"
+            raise MalformedError(f"the ledger of {address} cannot be read ({error!r}); {advice}") from error
 
     @property
     def live(self) -> Sequence[Record]:

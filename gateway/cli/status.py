@@ -14,6 +14,9 @@ from gateway.show import rfc3339
 if TYPE_CHECKING:
     from gateway.app import App
 
+#: Longer words of a key are hashes and addresses: so much of them is shown.
+_WORD, _SHOWN = 24, 10
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command to the command line."""
@@ -104,9 +107,14 @@ def _witness(witness: dict[str, Any]) -> str:
 
 def _chain(chain: dict[str, Any]) -> str:
     last, under_way = chain["last"], chain["under_way"]
-    said = f"last {last['key']}: {last['outcome']}" if last else "nothing said yet"
-    waits = f", under way {under_way['key']}" if under_way else ""
+    said = f"last {short(last['key'])}: {last['outcome']}" if last else "nothing said yet"
+    waits = f", under way {short(under_way['key'])}" if under_way else ""
     return f"chain      {chain['name']} (id {chain['chain_id']}): {chain['state']}, {said}{waits}"
+
+
+def short(key: str) -> str:
+    """The key of what is said on a chain, without the digits that nobody reads."""
+    return " ".join(word if len(word) <= _WORD else f"{word[:_SHOWN]}…" for word in key.split())
 
 
 def when(wall_ms: int | None) -> str:

@@ -15,10 +15,12 @@ from gateway.chain.ledger import Ledger, Record
 from gateway.chain.opening import open_account, open_client, open_state
 from gateway.cli.chain.choice import choose, load_config
 from gateway.cli.chain.standing import Standing, lines_of
+from gateway.cli.status import short
 from gateway.config.chain import ChainConfig
 from gateway.errors import (
     EXIT_NO,
     EXIT_OK,
+    EXIT_UNAVAILABLE,
     CallReverted,
     ChainUnavailable,
     ConfigError,
@@ -33,7 +35,7 @@ _HOURS = 24 * 365
 
 
 async def status(args: argparse.Namespace, app: App) -> int:
-    """Prints all of it; exit code 1 where something needs a look."""
+    """Prints all of it; exit code 1 where something needs a look, 3 where no node told anything."""
     config = load_config(args, app)
     chain = choose(args, config)
     if config is None or not chain.account:
@@ -47,6 +49,8 @@ async def status(args: argparse.Namespace, app: App) -> int:
     finally:
         client.close()
     print(json.dumps(answer) if args.json else "\n".join(_lines(answer)))
+    if answer["head"] is None:
+        return EXIT_UNAVAILABLE
     return EXIT_NO if answer["troubles"] else EXIT_OK
 
 
@@ -112,7 +116,8 @@ async def _account(client: ChainClient, chain: ChainConfig, address: str, ledger
 
 
 def _troubles(answer: dict[str, Any]) -> list[str]:
-    found = [f"{one['url']}: {one['error']}" for one in answer["endpoints"] if one["error"]]
+    # Where nobody answered, each reason is told already.
+    found = [one["error"] for one in answer["endpoints"] if one["error"] and answer["head"] is not None]
     found += [f"{one['name']}: {one['trouble']}" for one in answer["subjects"] if one["trouble"]]
     gateway = answer["gateway"] or {"last_error": "", "jobs": []}
     found += [f"the gateway: {gateway['last_error']}"] if gateway["last_error"] else []
@@ -126,21 +131,28 @@ def _shown(record: Record) -> dict[str, Any]:
     return shown | ({"attempts": len(record.attempts)} if outcome is None else {"outcome": outcome.kind})
 
 
+def _block(head: int | None) -> str:
+    return "no block told" if head is None else f"block {head}"
+
+
 def _lines(answer: dict[str, Any]) -> list[str]:
-    lines = [f"chain      {answer['name']} (id {answer['chain_id']}), block {answer['head']}"]
-    lines.append(f"account    {answer['account']} with {answer['balance']} coins")
+    away = answer["head"] is None
+    lines = [f"chain      {answer['name']} (id {answer['chain_id']}), {_block(answer['head'])}"]
+    lines.append(f"account    {answer['account']}" + ("" if away else f" with {answer['balance']} coins"))
     if answer["anchor"] is not None:
         anchor = answer["anchor"]
         lines.append(f"anchor     size {anchor['size']} in block {anchor['block']}; the log has {anchor['log_size']}")
     lines += map(lines_of, answer["subjects"])
-    lines += [f"under way  {one['key']}, nonce {one['nonce']}, {one['transaction']}" for one in answer["under_way"]]
-    lines += [f"last       {one['key']}: {one['outcome']}, {one['transaction']}" for one in answer["last"]]
+    lines += [
+        f"under way  {short(one['key'])}, nonce {one['nonce']}, {one['transaction']}" for one in answer["under_way"]
+    ]
+    lines += [f"last       {short(one['key'])}: {one['outcome']}, {one['transaction']}" for one in answer["last"]]
     if answer.get("year_of_hourly_anchors"):
         year = answer["year_of_hourly_anchors"]
         lines.append(
             f"cost       {gwei(answer['gas_price_wei'])} for a unit of gas; a year of hourly ones: {year} coins"
         )
-    lines += [f"end point  {one['url']}: {one['state']}, block {one['head']}" for one in answer["endpoints"]]
+    lines += [f"end point  {one['url']}: {one['state']}, {_block(one['head'])}" for one in answer["endpoints"]]
     gateway = answer["gateway"]
     lines.append(f"gateway    {'none runs here, or not with this chain' if gateway is None else gateway['state']}")
     return [*lines, *(f"! {trouble}" for trouble in answer["troubles"])]
