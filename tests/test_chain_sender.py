@@ -261,3 +261,20 @@ async def test_a_node_that_is_away_costs_nothing_and_comes_back(site: ChainSite,
     node.start()
     await site.open().settle()
     assert await anchored(site) == [4]
+
+
+async def test_a_fifth_more_gas_is_allowed_than_estimated(site: ChainSite) -> None:
+    """What the contract finds may have changed until the block is made; up to the limit, where that is less."""
+    for size, gas_max in ((4, QUICK.gas_max), (9, 36_000)):
+        site.limits, site.notes.size = replace(QUICK, gas_max=gas_max), size
+        opened = site.open()
+        intent = await opened.job.due()
+        assert intent is not None
+        gas = await opened.client.estimate(intent.call, site.address)
+        await opened.sender.submit("anchor", intent)
+        await opened.settle()
+        assert opened.ledger.ended[-1].gas == min(gas + gas // 5, gas_max)
+    site.limits, site.notes.size = replace(QUICK, gas_max=30_000), 12
+    with pytest.raises(Held, match=r"takes .* gas, the limit is 30000") as caught:
+        await site.open().anchor()
+    assert caught.value.state == "gas-limit"
