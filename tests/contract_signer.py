@@ -118,7 +118,7 @@ class SignerContract:
 
 
 #: What is made for chains, and what such a key may be opened for.
-OPENINGS = [(made, opened) for made in MADE_FOR if made in ON_CHAIN for opened in MADE_FOR[made]]
+OPENINGS = [(made, one) for made in MADE_FOR if made in ON_CHAIN for one in Purpose if one in MADE_FOR[made]]
 HALF_ORDER = 0x7FFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_5D576E73_57A4501D_DFE92F46_681B20A0
 
 
