@@ -14,7 +14,7 @@ from gateway.chain.fees import coins, gwei, offer, raised
 from gateway.chain.ledger import FAILED, FINAL, KEPT, Attempt, Ledger, Record
 from gateway.chain.transaction import Fees
 from gateway.chain.values import Call, FeeHint, Receipt
-from gateway.errors import MalformedError
+from gateway.errors import MalformedError, UnavailableError
 from gateway.state import State
 
 ADDRESS = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"
@@ -107,6 +107,40 @@ def test_a_chain_that_went_back_revives_what_had_ended(tmp_path: Path) -> None:
     assert book.revive(9) == 0
     book.forget(4)
     assert ledger(tmp_path).next_nonce == 4
+
+
+def test_one_nonce_may_have_what_was_superseded_and_what_came_instead(tmp_path: Path) -> None:
+    """Both are kept; what is under way stays when the nonces are free again."""
+    book = ledger(tmp_path)
+    book.put(record(4, "a").superseded())
+    book.put(record(4, "b"))
+    assert [one.key for one in (*book.ended, *book.live)] == ["a", "b"]
+    book.forget(3)
+    assert [one.key for one in (*ledger(tmp_path).ended, *ledger(tmp_path).live)] == ["b"]
+
+
+def test_what_was_said_last_is_found(tmp_path: Path) -> None:
+    """A key that failed and was said again."""
+    book = ledger(tmp_path)
+    book.put(record(1, "k").ended(FAILED, receipt(1, succeeded=False)))
+    book.put(record(2, "k"))
+    assert book.find("k") == record(2, "k")
+
+
+def test_what_could_not_be_written_is_not_there(tmp_path: Path) -> None:
+    """A disk that takes nothing: what is in memory is what a restart would find."""
+    book = ledger(tmp_path)
+    book.put(record(1))
+
+    class Full(State):
+        def set(self, table: str, key: str, value: object) -> None:
+            raise UnavailableError("the disk is full")
+
+    book._store = Full(tmp_path / "chain.json")
+    for change in (lambda: book.put(record(2)), lambda: book.put(record(1).ended(FINAL, receipt(1)))):
+        with pytest.raises(UnavailableError):
+            change()
+        assert list(book.live) == list(ledger(tmp_path).live) == [record(1)]
 
 
 @pytest.mark.parametrize("value", [[{"job": "x"}], [[]], "text", [{"nonce": 1}]])

@@ -71,17 +71,15 @@ class Nonces:
             if await revive(nonce):
                 return None
             await asyncio.to_thread(self._ledger.forget, nonce)
-        elif nonce != expected:
-            # The ledger cannot tell: all must, or one that is wrong for a moment costs many empty transactions.
-            nonce = await self._client.nonce(self._address)
+        else:
             self._require_near(nonce, expected)
-        before = self._foreign.what
+        waited = self._foreign.what is not None
         if await self._client.nonce(self._address, pending=True) > nonce:
             self._wait_for_foreign(nonce)
         else:
             self._foreign.forget()
-            if before is not None and before != nonce:
-                # What waited is in a block now: perhaps our own words, from a ledger that was lost.
+            if waited:
+                # What waited may be in a block now, and our own words, from a ledger that was lost.
                 return None
         return nonce
 
