@@ -185,6 +185,9 @@ def test_a_raised_offer_is_an_eighth_higher_or_none(
     assert after.fee_max * 8 > before.fee_max * 9
     assert after.fee_max <= cap
     assert (after.priority_max is None) == legacy
+    # And no less than what the chain asks now, as far as the cap goes.
+    assert after.fee_max >= min(cap, wanted if base is None else 2 * base + wanted)
+    assert legacy or (after.priority_max or 0) >= wanted
     if after.priority_max is not None:
         assert after.priority_max * 8 > priority * 9
         assert after.priority_max <= after.fee_max

@@ -1,4 +1,4 @@
-"""What nodes reply to a transaction and tell of its nonce, and what is made of that: on real nodes, at times lied to."""
+"""What nodes reply to a transaction and tell of its nonce, and what is made of that: on real nodes, or lied to."""
 
 from __future__ import annotations
 
