@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.chain.job import Held
-from gateway.chain.ledger import SUPERSEDED
+from gateway.chain.ledger import FINAL, SUPERSEDED
 from gateway.chain.transaction import Fees, Transaction
 from gateway.chain.values import Call
 from tests.chain_nodes import CHAIN_ID, Anvil
@@ -55,6 +55,23 @@ async def test_a_nonce_that_somebody_else_used_is_given_up_and_the_anchor_follow
     assert await opened.anchor()
     node.mine(2)
     await opened.settle()
+    assert await anchored(site) == [4]
+
+
+async def test_a_nonce_that_a_chain_which_went_back_has_free_again_is_used(site: ChainSite, node: Anvil) -> None:
+    """The stranger's transaction is gone with its block: what was given up for it is forgotten."""
+    state = node.save(site.folder / "old")
+    site.notes.size = 4
+    with pytest.raises(Crash):
+        await site.open(crashing(site.client(), "send", before=True)).anchor()
+    await _foreign(site, node, 0)
+    opened = site.open()
+    await opened.settle()
+    assert [record.outcome and record.outcome.kind for record in opened.ledger.ended] == [SUPERSEDED]
+    node.restart(state)
+    assert await opened.anchor()
+    await opened.settle()
+    assert [(record.nonce, record.outcome and record.outcome.kind) for record in site.ledger().ended] == [(0, FINAL)]
     assert await anchored(site) == [4]
 
 
