@@ -13,10 +13,20 @@ from gateway.chain.anchors import job as module
 from gateway.chain.anchors.artefact import load
 from gateway.chain.anchors.bundle import AnchorFact, Bundle
 from gateway.chain.anchors.bundle_store import FOLDER, BundleStore
-from gateway.chain.anchors.contract import Anchored, decode_event, log_of, statement_topics
-from gateway.chain.anchors.job import AnchorJob, AnchorSettings
+from gateway.chain.anchors.contract import (
+    AnchorContract,
+    Anchored,
+    Statement,
+    decode_event,
+    log_of,
+    statement_topics,
+)
+from gateway.chain.anchors.job import AnchorJob, AnchorSettings, _Seen
+from gateway.chain.answers import Topics
 from gateway.chain.job import Held
-from gateway.errors import CallReverted
+from gateway.chain.transaction import Fees, Transaction
+from gateway.chain.values import LogRecord
+from gateway.errors import CallReverted, MalformedError
 from gateway.state import State
 from tests.chain_nodes import CHAIN_ID, Anvil, ChainNode
 from tests.chain_site import Notes
@@ -195,3 +205,82 @@ async def test_an_event_of_another_contract_or_log_is_none_of_this_one(side: Anc
     assert job._seen is not None
     assert job._seen.size == 3
     assert node.nonce(side.board.address) == 1
+
+
+async def test_a_chain_that_is_ahead_no_more_is_gone_on_with(side: AnchorSide, node: Anvil) -> None:
+    """It is asked each time: the block that was ahead was replaced."""
+    side.happen()
+    run, other = side.start(), side.start()
+    assert await run.say() is not None
+    other.tells, side.notes.size = False, 9
+    assert await other.say() is not None
+    side.notes.size = 6
+    if side.growing:
+        await run.say()
+    with pytest.raises(Held):
+        await run.job.due()
+    node.reorg(1)
+    assert await run.job.due() is not None
+
+
+async def test_a_transaction_without_an_event_is_followed_no_sooner_than_any_other(side: AnchorSide) -> None:
+    """It has cost its fee."""
+    side.every_s = HOUR_S
+    side.happen()
+    run = side.start()
+    intent = await run.say()
+    assert intent is not None
+    receipt = await side.board.client.receipt(run.ledger.ended[-1].attempts[-1].signed.hash)
+    assert receipt is not None
+    side.happen()
+    job = side.job()
+    job._seen = _Seen(size=3, at_s=float("-inf"))
+    assert await job.due() is not None
+    with pytest.raises(MalformedError, match="without an event"):
+        await job.settled(intent.key, replace(receipt, logs=()))
+    assert await job.due() is None
+
+
+async def test_the_largest_of_the_events_counts_wherever_it_stands(tmp_path: Path, node: Anvil) -> None:
+    """Somebody announced a smaller one behind a larger one, and in a block that was read already."""
+    side = AnchorSide(tmp_path, node, growing=False)
+    side.happen()
+    run = side.start()
+    assert await run.say() is not None
+    contract, root = AnchorContract(address=side.contract), bytes(32)
+    node.mine(3)
+    side.notes.size = 8
+    assert await run.job.due() is not None
+    raws = []
+    for nonce, size in ((1, 9), (2, 4)):
+        call = contract.announce(side.notes.origin, Statement(size=size, root=root))
+        fees = Fees(fee_max=90 * 10**9, priority_max=10**9)
+        transaction = Transaction(chain_id=CHAIN_ID, nonce=nonce, fees=fees, gas=60_000, call=call)
+        raws.append("0x" + run.sender._account.sign(transaction).raw.hex())
+    node.rpc("anvil_reorg", 2, [[raw, place] for place, raw in enumerate(raws)])
+    assert await side.said() == [3, 9, 4]
+    with pytest.raises(Held, match="at size 9, this log has 8"):
+        await run.job.due()
+    side.board.close()
+
+
+async def test_what_was_read_is_not_read_again(tmp_path: Path, node: Anvil, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the first time only the newest blocks are asked for, and some before them."""
+    monkeypatch.setattr(module, "_AGAIN_BLOCKS", 10)
+    side = AnchorSide(tmp_path, node, growing=False)
+    node.mine(50)
+    asked, real = [], side.board.client.logs
+
+    async def logs(address: str, topics: Topics, first: int, last: int) -> list[LogRecord]:
+        asked.append((first, last))
+        return await real(address, topics, first, last)
+
+    side.board.client.logs = logs  # type: ignore[method-assign]
+    run = side.start()
+    for _ in range(2):
+        side.happen()
+        asked.clear()
+        head = node.head
+        assert await run.say() is not None
+    assert asked == [(head - 1 - 10, head)]
+    side.board.close()

@@ -69,10 +69,11 @@ async def test_a_nonce_that_a_chain_which_went_back_has_free_again_is_used(site:
     await opened.settle()
     assert [record.outcome and record.outcome.kind for record in opened.ledger.ended] == [SUPERSEDED]
     node.restart(state)
+    site.notes.size = 9
     assert await opened.anchor()
     await opened.settle()
     assert [(record.nonce, record.outcome and record.outcome.kind) for record in site.ledger().ended] == [(0, FINAL)]
-    assert await anchored(site) == [4]
+    assert await anchored(site) == [9]
 
 
 async def test_a_foreign_transaction_that_waits_is_not_pushed_aside(site: ChainSite, node: Anvil) -> None:
