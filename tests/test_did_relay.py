@@ -21,7 +21,9 @@ from gateway.signing import DeviceKey, Purpose
 from tests.chain_nodes import Anvil
 from tests.identity_side import EWC, HOUR_S, account_of, client_of, identity_key, payer_on, registry_on
 
-LIMITS = RelayLimits(fee_cap=100 * WEI_PER_GWEI, wait_s=0)
+#: The node makes its block a moment after it has taken a transaction.
+LIMITS = RelayLimits(fee_cap=100 * WEI_PER_GWEI, wait_s=60)
+HASTY = replace(LIMITS, wait_s=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +169,7 @@ async def test_what_waits_for_a_block_is_not_sent_a_second_time(enrolment: Enrol
     enrolment.node.rpc("evm_setAutomine", False)
     signed = enrolment.signed(HUB, 0)
     with pytest.raises(ChainUnavailable, match="was sent, and is in no block after 0 s"):
-        await enrolment.relay(signed)
+        await relay(enrolment.client, enrolment.payer, signed, HASTY)
     with pytest.raises(ChainUnavailable, match="1 of its transactions wait for a block, perhaps this one"):
         await enrolment.relay(signed)
     enrolment.node.mine()
@@ -180,7 +182,7 @@ async def test_of_two_relayers_one_is_told_that_it_came_too_late(enrolment: Enro
     enrolment.node.rpc("evm_setAutomine", False)
     signed, second = enrolment.signed(HUB, 0), payer_on(enrolment.node, enrolment.folder, name="second")
     with pytest.raises(ChainUnavailable, match="was sent"):
-        await enrolment.relay(signed)
+        await relay(enrolment.client, enrolment.payer, signed, HASTY)
 
     async def mine(_seconds: float) -> None:
         enrolment.node.mine()
