@@ -247,7 +247,7 @@ class Storm:
                 await self._round()
                 worker = self._worker
                 resting = worker._state == "idle" and not any(job["trouble"] for job in worker.describe()["jobs"])
-                if resting and self._events()[-1:] == [self._site.notes.size]:
+                if resting and self._site.notes.size in self._events():
                     break
             else:
                 told = self._worker.describe()

@@ -58,8 +58,9 @@ def judge(told: Told, site: ChainSite, node: ChainNode, *, deep: bool) -> None:
     told.counts.update(f"ended {record.outcome.kind}" for record in ledger.ended if record.outcome)
     newest = site.bundles().get(Bundle.of(site.notes.newest_checkpoint or b"").digest)
     places = ["0x" + fact.transaction.hex() for fact in newest.record.anchors] if newest else []
-    if logs[-1:] and logs[-1][1] not in places:
-        faults.append(f"the bundle of size {site.notes.size} names {places}, the chain {logs[-1]}")
+    where = [transaction for event, transaction in logs if event.statement.size == site.notes.size]
+    if len(where) != 1 or where[0] not in places:
+        faults.append(f"the bundle of size {site.notes.size} names {places}, the chain {where}")
 
 
 def _decoded(told: dict[str, Any]) -> Anchored:

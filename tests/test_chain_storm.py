@@ -12,7 +12,7 @@ from tests.chain_nodes import CHAIN_ID
 from tests.chain_storm import Storm
 from tests.storm_site import GWEI
 
-ACTIONS = 100
+ACTIONS = 70
 
 
 @pytest.mark.parametrize("seed", range(2))
